@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/*
+ * Service "auth": accounts and their keys. Several modules may provide it; who asks goes through them in
+ * start order until one has the account. Names are prepared local parts. All calls are made on a
+ * worker; the answer comes on the same worker, perhaps at once.
+ */
+#ifndef MEERKAT_AUTH_H
+#define MEERKAT_AUTH_H
+
+#include <meerkat/crypto.h>
+#include <meerkat/hook.h>
+#include <meerkat/module.h>
+
+MK_BEGIN
+
+struct mk_sql_batch;
+
+enum mk_auth_result {
+    MK_AUTH_OK,
+    MK_AUTH_NO_ACCOUNT,
+    MK_AUTH_EXISTS,             /* create: the name is taken */
+    MK_AUTH_WRONG,              /* check: the password is not it */
+    MK_AUTH_UNAVAILABLE,        /* the database does not answer: temporary */
+    MK_AUTH_BUSY,               /* too much to do: temporary */
+    MK_AUTH_NOT_ALLOWED,        /* this backend cannot, or the name or password is not acceptable */
+};
+
+#define MK_SCRAM_KEYS_MAX 5
+struct mk_credentials {
+    size_t count;
+    struct mk_scram_key keys[MK_SCRAM_KEYS_MAX];    /* at most one a hash */
+};
+
+/* `cred` is valid during the call and NULL unless the result is MK_AUTH_OK. */
+typedef void (*mk_auth_lookup_fn)(enum mk_auth_result result, const struct mk_credentials *cred,
+                                  void *arg);
+typedef void (*mk_auth_fn)(enum mk_auth_result result, void *arg);
+
+#define MK_AUTH_ABI 1
+struct mk_auth {
+    uint32_t size;
+    void *self;
+    void (*lookup)(void *self, struct mk_host *host, struct mk_str user, mk_auth_lookup_fn fn,
+                   void *arg);
+    /* Is this the password? Costly hashing is offloaded. */
+    void (*check)(void *self, struct mk_host *host, struct mk_str user, struct mk_str password,
+                  mk_auth_fn fn, void *arg);
+    void (*create)(void *self, struct mk_host *host, struct mk_str user, struct mk_str password,
+                   mk_auth_fn fn, void *arg);
+    void (*set_password)(void *self, struct mk_host *host, struct mk_str user,
+                         struct mk_str password, mk_auth_fn fn, void *arg);
+    /* Removes the account and, in the same transaction, all that modules keep for it (see hook
+     * account_remove); its sessions are closed. */
+    void (*remove)(void *self, struct mk_host *host, struct mk_str user, mk_auth_fn fn, void *arg);
+    /* The hashes that accounts of this backend have keys for (bits 1u << enum mk_hash_alg). */
+    unsigned (*hashes)(void *self, struct mk_host *host);
+    /* False: accounts come from elsewhere and create, set_password and remove say NOT_ALLOWED. */
+    bool can_change;
+    /* Iterations that new keys of this backend get: what a made-up account must show as well. NULL: 10000. */
+    unsigned (*iterations)(void *self, struct mk_host *host);
+};
+
+/*
+ * An account goes: add the statements that remove what you keep for it to `batch` (NULL when the
+ * backend is not in SQL: then run them yourself). Cannot be held.
+ */
+struct mk_ev_account_remove {
+    struct mk_hook_head head;
+    struct mk_host *host;
+    struct mk_str user;                 /* prepared local part */
+    struct mk_str domain;
+    struct mk_sql_batch *batch;
+};
+MK_NOTICE(account_remove, struct mk_ev_account_remove)
+
+MK_END
+#endif

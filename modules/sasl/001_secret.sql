@@ -1,0 +1,4 @@
+CREATE TABLE IF NOT EXISTS sasl_secret (
+    id integer NOT NULL PRIMARY KEY,
+    secret text NOT NULL
+);
