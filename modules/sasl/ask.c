@@ -26,6 +26,7 @@ static void
 finish(struct ask *ask, enum mk_auth_result result, const struct mk_credentials *cred)
 {
     struct mk_session *s = ask->session;
+    struct mk_module *m = ask->sasl->module;
     struct login *l = mk_session_is_closed(s) ? NULL : mk_session_slot(s, ask->sasl->slot);
 
     if (l) {
@@ -38,6 +39,7 @@ finish(struct ask *ask, enum mk_auth_result result, const struct mk_credentials 
     wipe_buf(&ask->password);
     mk_buf_release(&ask->user);
     mk_free(ask);
+    mk_module_leave(m);
 }
 
 static void
@@ -112,6 +114,7 @@ begin(struct login *l, ask_fn fn)
     ask->session = mk_session_ref(l->session);
     ask->host = mk_session_host(l->session);
     ask->fn = fn;
+    mk_module_enter(l->sasl->module);
     mk_buf_add_str(&ask->user, mk_buf_str(&l->user));
     l->busy = true;
     mk_session_pause(l->session);

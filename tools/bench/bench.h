@@ -22,16 +22,16 @@
 
 #include <openssl/ssl.h>
 
-#define BENCH_MAX_FDS      20000 /* descriptors one process may use */
-#define BENCH_SPARE_FDS    40    /* of them not for sessions */
+#define BENCH_MAX_FDS 20000 /* descriptors one process may use */
+#define BENCH_SPARE_FDS 40  /* of them not for sessions */
 #define BENCH_MAX_SESSIONS (BENCH_MAX_FDS - BENCH_SPARE_FDS)
-#define BENCH_MAX_TARGETS  32
-#define BENCH_MAX_PIDS     32
-#define BENCH_MAX_WINDOW   1024
-#define BENCH_MIN_BODY     22 /* the marker, see payload.c */
-#define BENCH_MAX_BODY     65536
-#define BENCH_READ_SIZE    65536
-#define BENCH_MARK_LEN     6 /* the part of the marker that is the same in a whole run */
+#define BENCH_MAX_TARGETS 32
+#define BENCH_MAX_PIDS 32
+#define BENCH_MAX_WINDOW 1024
+#define BENCH_MIN_BODY 22 /* the marker, see payload.c */
+#define BENCH_MAX_BODY 65536
+#define BENCH_READ_SIZE 65536
+#define BENCH_MARK_LEN 6 /* the part of the marker that is the same in a whole run */
 
 #define NSEC 1000000000ull
 
@@ -114,9 +114,9 @@ long options_account_of(const struct options *o, const char *jid);
 
 /* ---- stats.c ----------------------------------------------------------------------------- */
 
-#define HIST_SUB   128 /* buckets a power of two: values are kept to 0.8 % */
-#define HIST_SHIFT 36  /* largest value about 2^43 ns */
-#define HIST_SIZE  (HIST_SHIFT * HIST_SUB + 2 * HIST_SUB)
+#define HIST_SUB 128  /* buckets a power of two: values are kept to 0.8 % */
+#define HIST_SHIFT 36 /* largest value about 2^43 ns */
+#define HIST_SIZE (HIST_SHIFT * HIST_SUB + 2 * HIST_SUB)
 
 struct hist {
     uint64_t count;
@@ -249,16 +249,16 @@ struct client {
     struct scram *scram;
     char *jid; /* full JID, from the bind result */
     bool tls_on, authenticated, session_needed, registering, was_online;
-    bool reading;           /* an element of scan is in use */
-    bool queued;            /* in the bench's ready list */
-    struct client *next;    /* of that list */
-    unsigned raw_round;     /* floor log-in: round trips done */
-    size_t raw_left;        /* bytes of the echo still to come */
-    uint64_t started;       /* when connect() was called */
-    uint64_t deadline;      /* of the log-in or of the closing */
+    bool reading;        /* an element of scan is in use */
+    bool queued;         /* in the bench's ready list */
+    struct client *next; /* of that list */
+    unsigned raw_round;  /* floor log-in: round trips done */
+    size_t raw_left;     /* bytes of the echo still to come */
+    uint64_t started;    /* when connect() was called */
+    uint64_t deadline;   /* of the log-in or of the closing */
     bool sm_on;
     uint32_t sm_in, sm_out, sm_acked, sm_since;
-    uint8_t *contacts;      /* roster.c: a byte for each member of the group */
+    uint8_t *contacts; /* roster.c: a byte for each member of the group */
 };
 
 void client_init(struct client *c, struct bench *b, unsigned index);
@@ -301,10 +301,10 @@ int roster_prepare(struct bench *b);
 
 struct scenario {
     const char *name;
-    const char *unit; /* what a "message" is */
+    const char *unit;                    /* what a "message" is */
     unsigned sessions, contacts, window; /* defaults */
-    bool storm;       /* sessions come and go by themselves: no connect phase */
-    bool may_share;   /* several sessions may use one account */
+    bool storm;                          /* sessions come and go by themselves: no connect phase */
+    bool may_share;                      /* several sessions may use one account */
     int (*check)(struct options *o);
     bool (*wants_roster)(const struct options *o);
     unsigned (*account)(const struct options *o, unsigned index);
@@ -381,8 +381,8 @@ struct bench {
     char *padding; /* NUL-terminated, fills a body up to its size */
     char mark[BENCH_MARK_LEN + 1];
     struct relay relay;
-    bool floor;          /* this load runs against the relay */
-    bool loading;        /* the scenario may send */
+    bool floor;   /* this load runs against the relay */
+    bool loading; /* the scenario may send */
     bool measuring;
     unsigned online, pending;
     struct client *ready, **ready_tail; /* waiting for the rate limit or for a restart */

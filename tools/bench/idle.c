@@ -18,5 +18,6 @@ const struct scenario scenario_idle = {
     .unit = "none",
     .sessions = 1000,
     .window = 1,
+    .may_share = true,
     .hello = hello,
 };

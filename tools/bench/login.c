@@ -51,6 +51,7 @@ const struct scenario scenario_login = {
     .unit = "log-in, from connect to the echo of the initial presence",
     .sessions = 20,
     .window = 1,
+    .may_share = true,
     .storm = true,
     .hello = hello,
     .start = start,

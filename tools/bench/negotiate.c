@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NS_TLS     "urn:ietf:params:xml:ns:xmpp-tls"
-#define NS_SASL    "urn:ietf:params:xml:ns:xmpp-sasl"
-#define NS_BIND    "urn:ietf:params:xml:ns:xmpp-bind"
+#define NS_TLS "urn:ietf:params:xml:ns:xmpp-tls"
+#define NS_SASL "urn:ietf:params:xml:ns:xmpp-sasl"
+#define NS_BIND "urn:ietf:params:xml:ns:xmpp-bind"
 #define NS_SESSION "urn:ietf:params:xml:ns:xmpp-session"
-#define NS_SM      "urn:xmpp:sm:3"
+#define NS_SM "urn:xmpp:sm:3"
 
 #define RAW_ROUND_BYTES 180 /* about what a client sends in one step of a log-in */
 

@@ -89,7 +89,8 @@ static const char help[] =
     "  -V, --version               the version\n"
     "\n"
     "Exit status: 0 measured (look at the errors in the result), 1 the scenario could not run or\n"
-    "lost all its sessions, 2 the command line is wrong.  SIGINT ends early and still prints the result.\n"
+    "lost all its sessions, 2 the command line is wrong.  SIGINT ends early and still prints the\n"
+    "result.\n"
     "\n"
     "Example: meerkat-bench chat -n 1000 -w 8 --register -P $(pidof -s meerkatd) --floor\n";
 
@@ -160,8 +161,7 @@ via_name(enum via via)
     return via_names[via];
 }
 
-static int PRINTF_LIKE(1, 2)
-complain(const char *fmt, ...)
+static int PRINTF_LIKE(1, 2) complain(const char *fmt, ...)
 {
     va_list ap;
 
@@ -339,8 +339,7 @@ check_together(struct options *o)
         return complain("at most %d sessions in one process", BENCH_MAX_SESSIONS);
     if (check_user(o->user) < 0)
         return -1;
-    if (strpbrk(o->domain, "\"&'/<>@ ") != NULL || o->domain[0] == '\0' ||
-        strlen(o->domain) > 1000)
+    if (strpbrk(o->domain, "\"&'/<>@ ") != NULL || o->domain[0] == '\0' || strlen(o->domain) > 1000)
         return complain("--domain '%s' is not a domain", o->domain);
     if (o->mechanism == MECH_ANONYMOUS && o->do_register)
         return complain("--register makes no sense with --mechanism=ANONYMOUS");

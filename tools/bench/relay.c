@@ -27,12 +27,12 @@
 struct peer {
     char kind; /* 0 = has not said yet */
     unsigned id;
-    int next;  /* circle of the descriptors with the same kind and id */
+    int next; /* circle of the descriptors with the same kind and id */
 };
 
 struct state {
     int epfd, listener;
-    struct peer *peers; /* by descriptor */
+    struct peer *peers;  /* by descriptor */
     int *pairs, *groups; /* one descriptor of each, 0 = none */
     char *buf;
 };
@@ -178,8 +178,7 @@ relay_start(struct relay *r)
     r->target.addr_len = sizeof(*sin);
     r->target.name = bench_dup("the built-in relay");
     if (fd < 0 || bind(fd, (struct sockaddr *)sin, sizeof(*sin)) < 0 || listen(fd, 4096) < 0 ||
-        getsockname(fd, (struct sockaddr *)sin, &r->target.addr_len) < 0 ||
-        (r->pid = fork()) < 0) {
+        getsockname(fd, (struct sockaddr *)sin, &r->target.addr_len) < 0 || (r->pid = fork()) < 0) {
         fprintf(stderr, "meerkat-bench: cannot start the relay: %s\n", strerror(errno));
         r->pid = 0;
         if (fd >= 0)

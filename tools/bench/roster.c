@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SUB_TO    1u /* we get their presence */
+#define SUB_TO 1u    /* we get their presence */
 #define SUB_ASKED 2u /* and have asked for it */
 
-#define MAX_ASKED  200        /* requests on their way at a time */
-#define ASK_AGAIN  (5 * NSEC) /* without any progress */
+#define MAX_ASKED 200        /* requests on their way at a time */
+#define ASK_AGAIN (5 * NSEC) /* without any progress */
 
 #define REMOVE_ID "bench-remove"
 

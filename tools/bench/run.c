@@ -14,10 +14,10 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define SETTLE          (NSEC / 2) /* before memory is read */
-#define DRAIN           (2 * NSEC) /* for what is still on its way at the end */
-#define CLOSING         (3 * NSEC)
-#define MAX_REG_FAILED  20  /* then registering is given up */
+#define SETTLE (NSEC / 2) /* before memory is read */
+#define DRAIN (2 * NSEC)  /* for what is still on its way at the end */
+#define CLOSING (3 * NSEC)
+#define MAX_REG_FAILED 20   /* then registering is given up */
 #define MAX_STORM_WASTE 100 /* failed log-ins more than good ones: the storm is given up */
 
 static volatile sig_atomic_t interrupted;
@@ -181,8 +181,11 @@ progress(struct bench *b)
         return;
     fprintf(stderr, "%s%s%s: %-10s %u online, %llu received/s, %llu errors%s",
             tty ? "\r\033[K" : "", b->scenario->name, b->floor ? " (floor)" : "",
-            b->measuring ? "measuring," : b->loading ? "warm-up," : "preparing,", b->online,
-            (unsigned long long)rate, (unsigned long long)error_sum(b->result), tty ? "" : "\n");
+            b->measuring ? "measuring,"
+            : b->loading ? "warm-up,"
+                         : "preparing,",
+            b->online, (unsigned long long)rate, (unsigned long long)error_sum(b->result),
+            tty ? "" : "\n");
     fflush(stderr);
 }
 
@@ -304,8 +307,7 @@ register_accounts(struct bench *b)
     }
     if (!b->opt.quiet)
         fprintf(stderr, "accounts: %llu registered, %llu existed already\n",
-                (unsigned long long)b->result->registered,
-                (unsigned long long)b->result->existed);
+                (unsigned long long)b->result->registered, (unsigned long long)b->result->existed);
 }
 
 static void

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/* The INI file as a list of entries, and structures filled from it. */
+#ifndef MKI_CONFIG_H
+#define MKI_CONFIG_H
+
+#include <meerkat/option.h>
+
+#include "module-internal.h"
+
+struct mki_entry {
+    char *section;              /* canonical: "meerkat", "log", "module:ping", "module:ping@host" */
+    char *key;                  /* NULL: the section's own line */
+    char *value;
+    char *file;
+    int line;                   /* 0: from --set */
+    bool used;
+};
+
+struct mki_ini {
+    struct mki_entry *entries;
+    size_t count;
+    struct mk_buf errors;       /* one line each */
+    unsigned error_count;
+};
+
+/* Reads a file (NULL: none) and then `sets` of the form section.key=value; errors are gathered. Owned. */
+struct mki_ini *mki_ini_read(const char *file, char *const *sets, size_t set_count) MK_NODISCARD;
+void mki_ini_free(struct mki_ini **ini);
+/* Adds "file:line: text" to the errors. `e` NULL: no place. */
+void mki_ini_error(struct mki_ini *ini, const struct mki_entry *e, const char *fmt, ...)
+    MK_PRINTF(3, 4);
+bool mki_ini_has(const struct mki_ini *ini, const char *section);
+/* The n-th name of a module that has a section (without host), or NULL. */
+const char *mki_ini_module(const struct mki_ini *ini, size_t n);
+
+/*
+ * Fills a zeroed structure from a section (and, over it, from `over`, which may be NULL), defaults first. Errors go to the
+ * list. Entries are marked as used; unknown keys are errors with a suggestion.
+ */
+void mki_ini_fill(struct mki_ini *ini, const char *section, const char *over,
+                  const struct mk_option *options, void *conf);
+/* Fills a whole generation for a module, for the hosts of `hosts`. Never NULL; look at error_count. */
+struct mki_conf *mki_ini_conf(struct mki_ini *ini, const struct mk_module_def *def,
+                              const struct mk_option_list *hosts);
+/* Every entry that nobody used is an error. */
+void mki_ini_unused(struct mki_ini *ini);
+
+#endif

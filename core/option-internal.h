@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/* Texts of options become fields of structures. */
+#ifndef MKI_OPTION_H
+#define MKI_OPTION_H
+
+#include <meerkat/option.h>
+
+/* Parses `text` into the field of `conf`. `base` is the folder that relative paths start from (NULL:
+ * none). What stood in the field is lost: call it once for each field. */
+int mki_option_parse(const struct mk_option *o, const char *text, const char *base, void *conf,
+                     struct mk_error *err) MK_NODISCARD;
+/* Frees what the fields of a table point to. */
+void mki_option_free(const struct mk_option *options, void *conf);
+/* Are the two values of this option equal? */
+bool mki_option_same(const struct mk_option *o, const void *a, const void *b);
+const char *mki_option_type_name(const struct mk_option *o);
+/* The key nearest to `key` in the table, or NULL when none is near. */
+const char *mki_option_nearest(const struct mk_option *options, const char *key);
+unsigned mki_edit_distance(const char *a, const char *b);
+
+#endif
