@@ -38,6 +38,8 @@ check(const void *conf, const char *host, struct mk_error *err)
     const struct auth_memory_conf *c = conf;
 
     (void)host;
+    if (c->hashes.count == 0)
+        return mk_fail(err, "option 'hashes' is empty: nobody could log in");
     for (size_t i = 0; i < c->hashes.count; i++) {
         if (!hash_bit(c->hashes.items[i]))
             return mk_fail(err, "unknown hash '%s' in option 'hashes'", c->hashes.items[i]);

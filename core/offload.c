@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/* The offload pool: a few threads for what keeps a processor busy for long. */
+#include "config.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "metrics-internal.h"
+#include "worker-internal.h"
+
+struct job {
+    struct job *next;
+    struct mk_module *module;
+    struct mk_worker *worker;
+    mk_task_fn work, done;
+    void *arg;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    struct job *first, **last;
+    size_t queued, limit;
+    bool stop;
+    pthread_t *threads;
+    size_t count;
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER};
+
+static struct job *
+next_job(void)
+{
+    struct job *j;
+
+    pthread_mutex_lock(&pool.lock);
+    while (!pool.first && !pool.stop)
+        pthread_cond_wait(&pool.more, &pool.lock);
+    j = pool.first;
+    if (j) {
+        pool.first = j->next;
+        if (!pool.first)
+            pool.last = &pool.first;
+        pool.queued--;
+    }
+    pthread_mutex_unlock(&pool.lock);
+    return j;
+}
+
+static void *
+pool_main(void *arg)
+{
+    struct job *j;
+
+    (void)arg;
+    pthread_setname_np(pthread_self(), "offload");
+    while ((j = next_job())) {
+        j->work(j->arg);
+        mk_post(j->module, j->worker, j->done, j->arg);
+        mk_module_leave(j->module);
+        mk_free(j);
+    }
+    mki_metrics_thread_end();
+    return NULL;
+}
+
+int
+mki_offload_start(size_t threads, size_t queue, struct mk_error *err)
+{
+    sigset_t all, old;
+    int rc = 0;
+
+    pool.last = &pool.first;
+    pool.limit = queue;
+    pool.stop = false;
+    pool.threads = mk_zalloc(threads * sizeof(*pool.threads));
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    for (pool.count = 0; pool.count < threads && rc == 0; pool.count += rc == 0)
+        rc = pthread_create(&pool.threads[pool.count], NULL, pool_main, NULL);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rc ? mk_fail(err, "cannot start an offload thread: %s", strerror(rc)) : 0;
+}
+
+void
+mki_offload_stop(void)
+{
+    pthread_mutex_lock(&pool.lock);
+    pool.stop = true;
+    pthread_cond_broadcast(&pool.more);
+    pthread_mutex_unlock(&pool.lock);
+    for (size_t i = 0; i < pool.count; i++)
+        pthread_join(pool.threads[i], NULL);
+    mk_free(pool.threads);
+    pool.threads = NULL;
+    pool.count = 0;
+}
+
+int
+mk_offload(struct mk_module *m, mk_task_fn work, mk_task_fn done, void *arg)
+{
+    struct job *j;
+
+    MK_ASSERT(mk_worker_self());
+    j = mk_alloc(sizeof(*j));
+    *j = (struct job){.module = m, .worker = mk_worker_self(), .work = work, .done = done,
+                      .arg = arg};
+    pthread_mutex_lock(&pool.lock);
+    if (pool.queued >= pool.limit) {
+        pthread_mutex_unlock(&pool.lock);
+        mk_free(j);
+        return -1;
+    }
+    mk_module_enter(m);
+    *pool.last = j;
+    pool.last = &j->next;
+    pool.queued++;
+    pthread_cond_signal(&pool.more);
+    pthread_mutex_unlock(&pool.lock);
+    return 0;
+}
