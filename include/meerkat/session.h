@@ -29,6 +29,8 @@ struct mk_session_ops {
     void (*close)(struct mk_session *s, const char *condition, const char *text);
     /* Its memory goes now; give back `data`. */
     void (*destroy)(struct mk_session *s);
+    /* The last of its pauses (iq.h) ended: input may go on. */
+    void (*resumed)(struct mk_session *s);
 };
 
 /* -- for the module that owns sessions ------------------------------------------------------ */

@@ -76,7 +76,7 @@ static const char help[] =
     "                              account) or directed (a message to each) [presence]\n"
     "      --to=JID                chat: address messages to the full or the bare JID [full]\n"
     "      --batch                 write the answers to all that one read brought at once\n"
-    "      --parallel=N            log-ins at a time while connecting [50]\n"
+    "      --parallel=N            log-ins at a time while connecting [20]\n"
     "      --timeout=SECONDS       for one log-in, and for preparing without progress [30]\n"
     "\n"
     "What to measure:\n"
@@ -497,7 +497,7 @@ set_defaults(struct options *o)
     o->duration = 10;
     o->warmup = 1;
     o->timeout = 30;
-    o->parallel = 50;
+    o->parallel = 20;
     o->sources = 1;
 }
 

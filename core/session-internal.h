@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+#ifndef MKI_SESSION_H
+#define MKI_SESSION_H
+
+#include <meerkat/option.h>
+#include <meerkat/session.h>
+
+struct mk_worker;
+
+struct mk_module *mki_session_owner(const struct mk_session *s);
+/* Frees the tables of a worker that has ended; its sessions are gone before. */
+void mki_sessions_release(struct mk_worker *w);
+/* Takes a module's slot data out of all sessions of this worker (slot.c). */
+void mki_sessions_clear_slot(struct mk_worker *w, unsigned slot);
+/* The free function of a session slot, or NULL. */
+mk_slot_free_fn mki_slot_free_of(unsigned slot);
+/* Defines the core's own hooks. */
+void mki_session_hooks(void);
+void mki_hosts_set(const struct mk_option_list *hosts);
+size_t mki_host_count(void);
+size_t mki_host_index(const struct mk_host *host);
+void mki_hosts_free(void);
+
+#endif
