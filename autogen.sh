@@ -25,7 +25,10 @@ generate() {
         if [ -n "$sql" ]; then
             for c in modules/"$name"/*.c; do
                 object=modules/$name/${name}_la-$(basename "$c" .c).lo
-                grep -q MK_SQL_FILE "$c" && echo "$object: $sql"
+                # Through a variable: automake takes a literal target for a rule that replaces its own.
+                grep -q MK_SQL_FILE "$c" || continue
+                var=sql_$(echo "$object" | tr -c 'a-z0-9\n' '_')
+                printf '%s = %s\n$(%s): %s\n' "$var" "$object" "$var" "$sql"
             done
         fi
     done

@@ -203,32 +203,43 @@ mk_hook_define_(struct mk_module *m, const char *hook, enum mk_hook_kind kind, s
     return &h->pub;
 }
 
-/* Runs the chain from the first handler behind (prio, order, number). */
+/* Runs the chain from its `from`th handler on. */
 static enum mk_verdict
-run_chain(struct named_hook *h, struct mk_hook_head *ev, size_t from)
+run_handlers(struct firing *firing, struct mk_hook_head *ev, size_t from)
 {
+    struct named_hook *h = firing->hook;
     const struct chain *chain = __atomic_load_n(&h->pub.chain, __ATOMIC_ACQUIRE);
-    struct firing firing = {.hook = h};
 
-    ev->firing = &firing;
     for (size_t i = from; chain && i < chain->count; i++) {
         struct handler *handler = chain->list[i];
         enum mk_verdict verdict;
 
         if (__atomic_load_n(&handler->removed, __ATOMIC_ACQUIRE))
             continue;
-        firing.current = handler;
+        firing->current = handler;
         if (h->kind == MK_HOOK_NOTICE) {
             ((void (*)(void *, void *))handler->fn)(ev, handler->arg);
             continue;
         }
         verdict = ((enum mk_verdict(*)(void *, void *))handler->fn)(ev, handler->arg);
-        if (firing.hold)
+        if (firing->hold)
             return MK_HELD;
         if (verdict != MK_CONTINUE)
             return verdict;
     }
     return MK_CONTINUE;
+}
+
+static enum mk_verdict
+run_chain(struct named_hook *h, struct mk_hook_head *ev, size_t from)
+{
+    struct firing firing = {.hook = h};
+    enum mk_verdict verdict;
+
+    ev->firing = &firing;
+    verdict = run_handlers(&firing, ev, from);
+    ev->firing = NULL;
+    return verdict;
 }
 
 enum mk_verdict

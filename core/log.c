@@ -21,6 +21,7 @@
 
 #include "base-internal.h"
 #include "module-internal.h"
+#include "session-internal.h"
 
 #define LINE_MAX_BYTES 4000
 #define RATE_SLOTS 256

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <idn-free.h>
 #include <idna.h>
 #include <stringprep.h>
 

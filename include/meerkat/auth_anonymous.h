@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Service "auth_anonymous": accounts that are made up for one session (SASL ANONYMOUS, RFC 4505). */
+/* Service "auth_anonymous": accounts that are made up for one session (SASL ANONYMOUS, RFC
+ * 4505). */
 #ifndef MEERKAT_AUTH_ANONYMOUS_H
 #define MEERKAT_AUTH_ANONYMOUS_H
 

@@ -34,6 +34,7 @@
 MK_BEGIN
 
 struct mk_module;
+struct mk_worker;
 struct mk_hold;
 
 enum mk_verdict {

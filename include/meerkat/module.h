@@ -100,7 +100,7 @@ MK_API const char *mk_host_name(const struct mk_host *host);
 
 /* Facts about this server. Any thread; borrowed for ever. */
 MK_API const char *mk_server_version(void);
-MK_API const char *mk_node_name(void);
+MK_API const char *mk_server_node(void);
 MK_API const char *mk_state_dir(void);
 
 /* A line for who waits for the server to be ready (systemd's STATUS=, the control socket). */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Log-in with SASL2 (XEP-0388) and Bind 2 (XEP-0386), for modules that let a client ask for something in the
- * same round trip: stream management, carbons, client state. Hooks fired by module `sasl`, and
- * its service "sasl".
+ * Log-in with SASL2 (XEP-0388) and Bind 2 (XEP-0386), for modules that let a client ask for
+ * something in the same round trip: stream management, carbons, client state. Hooks fired by module
+ * `sasl`, and its service "sasl".
  *
  * What happens after the password was right, in this order:
  *   1. the session is authenticated (mk_session_jid is the bare JID);
@@ -43,17 +43,18 @@ MK_NOTICE(sasl2_features, struct mk_ev_sasl2_features)
 MK_NOTICE(bind2_features, struct mk_ev_sasl2_features)
 
 /*
- * A client is authenticated; `authenticate` is its request: look for your element in it. Cannot be held.
+ * A client is authenticated; `authenticate` is its request: look for your element in it. Cannot be
+ * held.
  *
  * MK_CONTINUE: not asked for, or refused at once (then say so in `success`, the builder inside
- * <success/>). MK_HANDLED: you have taken `login` and will call resumed, not_resumed or abandon of service
- * "sasl" exactly once. If that takes time, pause the session meanwhile.
+ * <success/>). MK_HANDLED: you have taken `login` and will call resumed, not_resumed or abandon of
+ * service "sasl" exactly once. If that takes time, pause the session meanwhile.
  */
 struct mk_ev_sasl2_resume {
     struct mk_hook_head head;
     struct mk_session *session;
     const struct mk_node *authenticate;
-    const struct mk_jid *account;       /* bare JID */
+    const struct mk_jid *account; /* bare JID */
     struct mk_xml *success;
     struct mk_sasl2 *login;
 };
@@ -77,17 +78,19 @@ MK_NOTICE(sasl2_success, struct mk_ev_sasl2_done)
 struct mk_sasl {
     uint32_t size;
     void *self;
-    /* The builder inside <success/> of a log-in that a handler of sasl2_resume has taken; borrowed. */
+    /* The builder inside <success/> of a log-in that a handler of sasl2_resume has taken;
+     * borrowed. */
     struct mk_xml *(*success)(struct mk_sasl2 *login);
     /* Its <authenticate/>. Borrowed. */
     const struct mk_node *(*request)(const struct mk_sasl2 *login);
     /*
      * The connection belongs to session `to` now: sends <success/> with its full JID and the
-     * features there. What the client has missed comes after this call. Takes `*login`. On the worker of `to`.
+     * features there. What the client has missed comes after this call. Takes `*login`. On the
+     * worker of `to`.
      */
     void (*resumed)(void *self, struct mk_sasl2 **login, struct mk_session *to);
-    /* It goes on as if nothing had been asked for: Bind 2 and so forth. Takes `*login`. On the worker that
-     * fired sasl2_resume; fine when the session has ended meanwhile. */
+    /* It goes on as if nothing had been asked for: Bind 2 and so forth. Takes `*login`. On the
+     * worker that fired sasl2_resume; fine when the session has ended meanwhile. */
     void (*not_resumed)(void *self, struct mk_sasl2 **login);
     /* There is no session any more that could be answered. Takes `*login`. Any thread. */
     void (*abandon)(void *self, struct mk_sasl2 **login);

@@ -6,7 +6,7 @@
 #include <meerkat/auth_anonymous.h>
 #include <meerkat/meerkat.h>
 
-#define NAME_LEN 25     /* with the NUL; 36^24 is more than 2^120 */
+#define NAME_LEN 25 /* with the NUL; 36^24 is more than 2^120 */
 
 struct auth_anonymous_conf {
     bool enabled;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Accounts in memory: service "auth" for tests and trials. They come from the configuration and from whoever
- * creates them at run time, are known to this node alone, and are gone when it stops.
+ * Accounts in memory: service "auth" for tests and trials. They come from the configuration and
+ * from whoever creates them at run time, are known to this node alone, and are gone when it stops.
  */
 #include "config.h"
 

@@ -22,11 +22,11 @@ struct account;
 
 struct auth_memory {
     struct mk_module *module;
-    const struct mk_sessions *sessions;     /* NULL: nobody keeps them */
+    const struct mk_sessions *sessions; /* NULL: nobody keeps them */
     struct mk_hook *account_remove;
     unsigned iterations;
-    unsigned hashes;                        /* bits */
-    pthread_mutex_t lock;                   /* over the buckets */
+    unsigned hashes;      /* bits */
+    pthread_mutex_t lock; /* over the buckets */
     struct account *buckets[STORE_BUCKETS];
     struct mk_auth table;
 };

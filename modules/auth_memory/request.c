@@ -12,7 +12,7 @@ struct request {
     enum kind kind;
     struct mk_host *host;
     struct mk_buf user;
-    struct mk_buf password;         /* prepared */
+    struct mk_buf password; /* prepared */
     struct mk_credentials cred;
     bool ok;
     mk_auth_fn fn;
@@ -43,7 +43,7 @@ tell(struct auth_memory *self, const char *event, struct mk_host *host, struct m
     mk_buf_release(&text);
 }
 
-/* -- on the offload pool ------------------------------------------------------------------------ */
+/* -- on the offload pool ---- */
 
 static void
 work(void *arg)
@@ -87,7 +87,7 @@ done(void *arg)
     }
 }
 
-/* -- service "auth" ------------------------------------------------------------------------------ */
+/* -- service "auth" ---- */
 
 /* Ends with fn for a password that cannot be one: `bad` is the answer then. */
 static void
@@ -200,7 +200,7 @@ remove_account(void *arg, struct mk_host *host, struct mk_str user, mk_auth_fn f
     copy = mk_str_dup(user);
     mk_fire_account_remove(self->account_remove, &ev);
     tell(self, "user_removed", host, mk_str_of(copy));
-    fn(MK_AUTH_OK, fn_arg);     /* may free what `user` points to */
+    fn(MK_AUTH_OK, fn_arg); /* may free what `user` points to */
     close_sessions(self, host, mk_str_of(copy));
     mk_free(copy);
 }

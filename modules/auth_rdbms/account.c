@@ -3,8 +3,8 @@
 /*
  * lookup, check, create and set_password of service "auth".
  *
- * A row that still has its password in plain text is given keys the first time somebody reads it: for
- * SCRAM we need them anyway, and for a check as soon as the password was right.
+ * A row that still has its password in plain text is given keys the first time somebody reads it:
+ * for SCRAM we need them anyway, and for a check as soon as the password was right.
  */
 #include "config.h"
 
@@ -42,7 +42,8 @@ select_account(struct op *op, mk_sql_fn fn)
     op_exec(op, op->self->select, values, MK_COUNT(values), fn);
 }
 
-/* Puts the derived keys in the place of the plain text, unless somebody changed the row meanwhile. Nobody waits. */
+/* Puts the derived keys in the place of the plain text, unless somebody changed the row meanwhile.
+ * Nobody waits. */
 static void
 upgrade_row(struct op *op)
 {

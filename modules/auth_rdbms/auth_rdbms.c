@@ -92,8 +92,7 @@ prepare(struct auth_rdbms *self)
     self->upgrade = db->prepare(db->self, m,
                                 "UPDATE users SET password = '', pass_details = ? WHERE server = ? "
                                 "AND username = ? AND pass_details IS NULL AND password = ?");
-    self->remove =
-        db->prepare(db->self, m, "DELETE FROM users WHERE server = ? AND username = ?");
+    self->remove = db->prepare(db->self, m, "DELETE FROM users WHERE server = ? AND username = ?");
 }
 
 static int
@@ -120,9 +119,8 @@ init(struct mk_module *m, struct mk_error *err)
         return -1;
     prepare(self);
     self->account_remove = mk_define_account_remove(m, NULL, NULL);
-    self->upgraded =
-        mk_counter_new(m, "auth_rows_upgraded_total", NULL,
-                       "Accounts whose password was plain text and got keys instead");
+    self->upgraded = mk_counter_new(m, "auth_rows_upgraded_total", NULL,
+                                    "Accounts whose password was plain text and got keys instead");
     return mk_service_provide(m, "auth", MK_AUTH_ABI, &self->table, err);
 }
 
@@ -146,5 +144,5 @@ MK_MODULE(.name = "auth_rdbms", .version = "1.0",
           .summary = "accounts in the SQL database, as keys of SCRAM",
           .depends = (const char *const[]){"rdbms", NULL},
           .provides = (const char *const[]){"auth", NULL}, .options = options,
-          .conf_size = sizeof(struct auth_rdbms_conf), .check = check, .init = init,
-          .start = start, .unload = unload);
+          .conf_size = sizeof(struct auth_rdbms_conf), .check = check, .init = init, .start = start,
+          .unload = unload);

@@ -9,7 +9,7 @@
 #include <meerkat/rdbms.h>
 #include <meerkat/router.h>
 
-#define SALT_LEN 16     /* as MongooseIM has it */
+#define SALT_LEN 16 /* as MongooseIM has it */
 #define NAME_MAX_CHARS 250
 
 struct auth_rdbms_conf {
@@ -20,7 +20,7 @@ struct auth_rdbms_conf {
 struct auth_rdbms {
     struct mk_module *module;
     const struct mk_rdbms *db;
-    const struct mk_sessions *sessions;     /* NULL: nobody keeps them */
+    const struct mk_sessions *sessions; /* NULL: nobody keeps them */
     struct mk_hook *account_remove;
     struct mk_sql_stmt *select, *insert, *update, *upgrade, *remove;
     struct mk_counter upgraded;

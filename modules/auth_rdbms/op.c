@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* A request on an account: making it, preparing its password, talking to the database, ending it. */
+/* A request on an account: making it, preparing its password, talking to the database, ending
+ * it. */
 #include "config.h"
 
 #include "internal.h"

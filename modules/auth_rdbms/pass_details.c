@@ -10,8 +10,8 @@
 #define PREFIX_LEN 10
 
 static const char prefixes[MK_HASH_COUNT][PREFIX_LEN + 1] = {
-    [MK_SHA1] = "===SHA1===",     [MK_SHA224] = "==SHA224==", [MK_SHA256] = "==SHA256==",
-    [MK_SHA384] = "==SHA384==",   [MK_SHA512] = "==SHA512==",
+    [MK_SHA1] = "===SHA1===",   [MK_SHA224] = "==SHA224==", [MK_SHA256] = "==SHA256==",
+    [MK_SHA384] = "==SHA384==", [MK_SHA512] = "==SHA512==",
 };
 
 static bool

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Removing an account: one transaction with all that modules keep for it (hook account_remove), then
- * the event user_removed and the end of its sessions (XEP-0077 §3.2).
+ * Removing an account: one transaction with all that modules keep for it (hook account_remove),
+ * then the event user_removed and the end of its sessions (XEP-0077 §3.2).
  */
 #include "config.h"
 
@@ -58,7 +58,8 @@ on_removed(struct mk_sql_result *result, void *arg)
     mk_buf_add_str(&account, mk_buf_str(&op->key));
     if (status == MK_AUTH_OK)
         announce(self, "user_removed", &account);
-    /* The answer first: a client that removes its own account is to see it before its stream ends. */
+    /* The answer first: a client that removes its own account is to see it before its stream
+     * ends. */
     op_finish(op, status);
     if (status == MK_AUTH_OK)
         close_sessions(self, mk_buf_str(&account));

@@ -12,13 +12,13 @@
 
 struct ask {
     struct sasl *sasl;
-    struct mk_session *session;     /* reference */
+    struct mk_session *session; /* reference */
     struct mk_host *host;
     struct mk_buf user;
     struct mk_buf password;
     bool is_check;
-    size_t backend;                 /* the one being asked */
-    unsigned iterations;            /* of the wasted derivation */
+    size_t backend;      /* the one being asked */
+    unsigned iterations; /* of the wasted derivation */
     ask_fn fn;
 };
 

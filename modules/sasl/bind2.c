@@ -5,14 +5,14 @@
 
 #include "internal.h"
 
-#define TAG_MAX 64          /* bytes of the client's tag that go into the resource */
-#define ID_LEN 15           /* characters of the server's part */
+#define TAG_MAX 64 /* bytes of the client's tag that go into the resource */
+#define ID_LEN 15  /* characters of the server's part */
 
 void
 bind2_feature(struct sasl *sasl, struct mk_session *s, struct mk_xml *inline_)
 {
-    struct mk_ev_sasl2_features ev = {
-        MK_EVENT(struct mk_ev_sasl2_features), .session = s, .inside = inline_};
+    struct mk_ev_sasl2_features ev = {MK_EVENT(struct mk_ev_sasl2_features), .session = s,
+                                      .inside = inline_};
 
     mk_xml_open(inline_, "bind", MK_NS_BIND2);
     mk_xml_open(inline_, "inline", NULL);

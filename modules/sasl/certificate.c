@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Reading subjectAltName with OpenSSL. Whether the certificate is to be trusted was decided by TLS. */
+/* Reading subjectAltName with OpenSSL. Whether the certificate is to be trusted was decided by
+ * TLS. */
 #include "config.h"
 
 #include <openssl/objects.h>
@@ -34,12 +35,12 @@ read_name(const GENERAL_NAME *name, enum certificate_field *field, struct mk_str
 
 void
 certificate_names(struct mk_str der, unsigned fields,
-                  void (*fn)(enum certificate_field field, struct mk_str name, void *arg), void *arg)
+                  void (*fn)(enum certificate_field field, struct mk_str name, void *arg),
+                  void *arg)
 {
     const unsigned char *p = (const unsigned char *)der.p;
     X509 *cert = d2i_X509(NULL, &p, (long)der.len);
-    GENERAL_NAMES *names =
-        cert ? X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL) : NULL;
+    GENERAL_NAMES *names = cert ? X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL) : NULL;
     int count = names ? sk_GENERAL_NAME_num(names) : 0;
 
     for (int i = 0; i < count && i < CERTIFICATE_NAMES_MAX; i++) {

@@ -9,8 +9,8 @@
 #define CERTIFICATE_NAMES_MAX 32
 
 enum certificate_field {
-    CERTIFICATE_XMPP_ADDRESS = 1u << 0,     /* otherName id-on-xmppAddr (RFC 6120 §13.7.1.4) */
-    CERTIFICATE_EMAIL = 1u << 1,            /* rfc822Name */
+    CERTIFICATE_XMPP_ADDRESS = 1u << 0, /* otherName id-on-xmppAddr (RFC 6120 §13.7.1.4) */
+    CERTIFICATE_EMAIL = 1u << 1,        /* rfc822Name */
 };
 
 /* Calls fn for each name of one of these fields in the certificate; the name is borrowed. */

@@ -23,7 +23,7 @@
 
 #define BACKENDS_MAX 8
 #define SECRET_LEN 32
-#define MESSAGE_MAX 65536u      /* bytes of one decoded SASL message */
+#define MESSAGE_MAX 65536u /* bytes of one decoded SASL message */
 
 struct login;
 struct sasl;
@@ -72,12 +72,13 @@ struct mech {
     enum mech_kind kind;
     enum mk_hash_alg hash;
     bool plus;
-    /* The client's next message. Ends with login_challenge, login_succeed or login_fail, perhaps later. */
+    /* The client's next message. Ends with login_challenge, login_succeed or login_fail, perhaps
+     * later. */
     void (*step)(struct login *l, struct mk_str data);
 };
 
 #define MECH_COUNT 13
-extern const struct mech mechs[MECH_COUNT];     /* strongest first */
+extern const struct mech mechs[MECH_COUNT]; /* strongest first */
 
 /* The mechanisms that this client may use now: bit n is mechs[n]. */
 unsigned mechs_offered(struct sasl *sasl, struct mk_session *s);
@@ -109,14 +110,14 @@ struct sasl {
     const struct mk_c2s *c2s;
     const struct mk_auth *backends[BACKENDS_MAX];
     size_t backend_count;
-    const struct mk_auth_anonymous *anonymous;      /* NULL: not enabled */
-    unsigned slot;                                  /* of a session: struct login */
-    unsigned char *secret;                          /* SECRET_LEN bytes, published atomically */
-    const struct mk_rdbms *db;                      /* NULL: the secret is not shared by it */
+    const struct mk_auth_anonymous *anonymous; /* NULL: not enabled */
+    unsigned slot;                             /* of a session: struct login */
+    unsigned char *secret;                     /* SECRET_LEN bytes, published atomically */
+    const struct mk_rdbms *db;                 /* NULL: the secret is not shared by it */
     struct mk_sql_stmt *secret_insert, *secret_select;
     struct throttle *addresses, *accounts;
     struct mk_counter logins[MECH_COUNT][OUT_COUNT];
-    struct mk_counter refused[FAIL_COUNT];          /* before a mechanism was chosen */
+    struct mk_counter refused[FAIL_COUNT]; /* before a mechanism was chosen */
     struct mk_counter throttled_address, throttled_account;
     struct mk_hook *sasl2_features, *bind2_features, *sasl2_resume, *bind2_bound, *sasl2_success;
     struct mk_sasl table;
@@ -139,21 +140,22 @@ void secret_mac(struct sasl *sasl, const char *purpose, struct mk_str a, struct 
 struct profile {
     void (*challenge)(struct sasl *sasl, struct mk_session *s, struct mk_str data);
     void (*failure)(struct sasl *sasl, struct mk_session *s, enum failure f, const char *text);
-    /* `data`: additional data, p NULL when there is none. `request` (taken, may be NULL): login_start's. */
+    /* `data`: additional data, p NULL when there is none. `request` (taken, may be NULL):
+     * login_start's. */
     void (*success)(struct sasl *sasl, struct mk_session *s, const struct mk_jid *account,
                     struct mk_str data, struct mk_stanza *request);
 };
 
 struct login {
     struct sasl *sasl;
-    struct mk_session *session;         /* borrowed: this is in a slot of it */
-    const struct profile *profile;      /* of the exchange under way; NULL: none is */
+    struct mk_session *session;    /* borrowed: this is in a slot of it */
+    const struct profile *profile; /* of the exchange under way; NULL: none is */
     const struct mech *mech;
-    struct mk_stanza *request;          /* what began it, where the profile needs that later */
+    struct mk_stanza *request; /* what began it, where the profile needs that later */
     unsigned failures;
-    bool busy;                          /* a backend is being asked */
-    struct mk_buf user;                 /* prepared local part that the client claims */
-    struct mk_buf authzid;              /* as it asked, empty: none */
+    bool busy;             /* a backend is being asked */
+    struct mk_buf user;    /* prepared local part that the client claims */
+    struct mk_buf authzid; /* as it asked, empty: none */
     struct scram_state *scram;
 };
 
@@ -176,7 +178,7 @@ bool login_set_user(struct login *l, struct mk_str name) MK_NODISCARD;
 int login_decode(struct mk_str text, struct mk_buf *out) MK_NODISCARD;
 void wipe_buf(struct mk_buf *b);
 
-/* -- asking the backends (ask.c): the session waits, `fn` is called if it still lives ------------ */
+/* -- asking the backends (ask.c): the session waits, `fn` is called if it still lives ---- */
 
 typedef void (*ask_fn)(struct login *l, enum mk_auth_result result,
                        const struct mk_credentials *cred);
@@ -186,7 +188,7 @@ void ask_check(struct login *l, struct mk_str password, ask_fn fn);
 unsigned ask_hashes(struct sasl *sasl, struct mk_host *host);
 unsigned ask_iterations(struct sasl *sasl, struct mk_host *host);
 
-/* -- the two profiles ---------------------------------------------------------------------------- */
+/* -- the two profiles ---- */
 
 int sasl1_init(struct sasl *sasl);
 int sasl2_init(struct sasl *sasl, struct mk_error *err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * One client's log-in: attempts and their limits, the order of checks, and the outcome. Independent of
- * the mechanism and of how the messages look on the stream.
+ * One client's log-in: attempts and their limits, the order of checks, and the outcome. Independent
+ * of the mechanism and of how the messages look on the stream.
  */
 #include "config.h"
 
@@ -111,8 +111,7 @@ account_key(const struct login *l)
 static bool
 address_is_locked(struct login *l)
 {
-    if (!address_counts(l) ||
-        !throttle_is_locked(l->sasl->addresses, address_key(l), mk_now_ms()))
+    if (!address_counts(l) || !throttle_is_locked(l->sasl->addresses, address_key(l), mk_now_ms()))
         return false;
     mk_counter_add(l->sasl->throttled_address, 1);
     return true;
@@ -138,12 +137,10 @@ note_wrong_password(struct login *l)
         .lock_ms = conf->lock_period,
     };
 
-    if (address_counts(l) &&
-        throttle_fail(l->sasl->addresses, address_key(l), &limit, mk_now_ms()))
+    if (address_counts(l) && throttle_fail(l->sasl->addresses, address_key(l), &limit, mk_now_ms()))
         mk_log(l->session, MK_LOG_WARN, "sasl.throttle_address",
                "too many failed log-ins from '%s', no more for %llu s",
-               l->sasl->c2s->peer_address(l->session),
-               (unsigned long long)(limit.lock_ms / 1000));
+               l->sasl->c2s->peer_address(l->session), (unsigned long long)(limit.lock_ms / 1000));
     limit.failures = (uint32_t)conf->account_failures;
     if (l->user.len && throttle_fail(l->sasl->accounts, account_key(l), &limit, mk_now_ms()))
         mk_log(l->session, MK_LOG_WARN, "sasl.throttle_account",
@@ -156,9 +153,7 @@ note_wrong_password(struct login *l)
 static enum outcome
 outcome_of(enum failure f)
 {
-    return f == FAIL_ABORTED     ? OUT_ABORTED
-           : f == FAIL_TEMPORARY ? OUT_TEMPORARY
-                                 : OUT_FAILURE;
+    return f == FAIL_ABORTED ? OUT_ABORTED : f == FAIL_TEMPORARY ? OUT_TEMPORARY : OUT_FAILURE;
 }
 
 static void
@@ -239,7 +234,7 @@ login_challenge(struct login *l, struct mk_str data)
     l->profile->challenge(l->sasl, l->session, data);
 }
 
-/* -- messages of the client --------------------------------------------------------------------- */
+/* -- messages of the client ---- */
 
 void
 login_start(struct login *l, const struct profile *profile, const char *mechanism,
@@ -267,7 +262,7 @@ login_start(struct login *l, const struct profile *profile, const char *mechanis
     else if (initial)
         mech->step(l, *initial);
     else
-        login_challenge(l, (struct mk_str){0});     /* in all our mechanisms the client begins */
+        login_challenge(l, (struct mk_str){0}); /* in all our mechanisms the client begins */
 }
 
 void

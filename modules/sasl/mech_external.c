@@ -9,10 +9,10 @@
 /* The accounts of this host that a certificate stands for. */
 struct accounts {
     const char *host;
-    const struct mk_jid *wanted;    /* NULL: any */
+    const struct mk_jid *wanted; /* NULL: any */
     size_t count;
     size_t xmpp_count;
-    struct mk_jid *found;           /* the first, or the one wanted; owned */
+    struct mk_jid *found; /* the first, or the one wanted; owned */
     struct mk_jid *by_email;
     size_t email_count;
 };
@@ -26,8 +26,7 @@ on_name(enum certificate_field field, struct mk_str name, void *arg)
     struct mk_jid **slot = is_email ? &a->by_email : &a->found;
 
     if (!jid || !mk_jid_is_bare(jid) || mk_jid_local(jid).len == 0 ||
-        !mk_str_is(mk_jid_domain(jid), a->host) ||
-        (*slot && mk_jid_equal(*slot, jid))) {
+        !mk_str_is(mk_jid_domain(jid), a->host) || (*slot && mk_jid_equal(*slot, jid))) {
         mk_jid_unref(&jid);
         return;
     }

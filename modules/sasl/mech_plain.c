@@ -5,7 +5,7 @@
 
 #include "internal.h"
 
-#define TRACE_MAX 255   /* characters; RFC 4505 §2 */
+#define TRACE_MAX 255 /* characters; RFC 4505 §2 */
 
 /* message = [authzid] NUL authcid NUL passwd */
 static int

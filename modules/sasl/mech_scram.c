@@ -3,20 +3,20 @@
 /*
  * SCRAM (RFC 5802, RFC 7677) with and without channel binding (RFC 5929, RFC 9266).
  *
- * Somebody without an account, or without a key of this hash, goes through the whole exchange with a salt
- * made from the name and a secret, and fails at its end like anybody with a wrong password.
+ * Somebody without an account, or without a key of this hash, goes through the whole exchange with
+ * a salt made from the name and a secret, and fails at its end like anybody with a wrong password.
  */
 #include "config.h"
 
 #include "internal.h"
 
-#define NONCE_LEN 33    /* with the NUL */
+#define NONCE_LEN 33 /* with the NUL */
 #define FAKE_SALT_LEN 16
 
 struct scram_state {
-    struct mk_buf first;            /* client-first-message */
-    struct scram_first parsed;      /* points into it */
-    char nonce[NONCE_LEN];          /* the server's part */
+    struct mk_buf first;       /* client-first-message */
+    struct scram_first parsed; /* points into it */
+    char nonce[NONCE_LEN];     /* the server's part */
     struct mk_buf server_first;
     struct mk_buf channel_data;
     struct mk_scram_key key;
@@ -41,8 +41,8 @@ scram_state_free(struct scram_state **state)
 /* -- the client's first message --------------------------------------------------------------- */
 
 /*
- * RFC 5802 §6: does the client's flag fit the mechanism and the stream? 'y' from a client to which we
- * do offer channel binding means that somebody took it out of the list on the way.
+ * RFC 5802 §6: does the client's flag fit the mechanism and the stream? 'y' from a client to which
+ * we do offer channel binding means that somebody took it out of the list on the way.
  */
 static bool
 binding_fits(struct login *l, const struct scram_first *first, enum failure *why, const char **text)
@@ -182,8 +182,8 @@ final_message(struct login *l, struct mk_str data)
     /* All of it is worked out whatever came before, so that the time tells nothing. */
     right = proof_is_right(st, &final, signature);
     right &= scram_nonce_matches(final.nonce, st->parsed.nonce, mk_str_of(st->nonce));
-    right &= scram_binding_matches(final.binding, st->parsed.gs2_header,
-                                   mk_buf_str(&st->channel_data));
+    right &=
+        scram_binding_matches(final.binding, st->parsed.gs2_header, mk_buf_str(&st->channel_data));
     if (right) {
         scram_server_final(&answer, l->mech->hash, signature);
         login_succeed(l, mk_buf_str(&answer));

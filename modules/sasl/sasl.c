@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Log-in of clients: SASL (RFC 6120 §6), SASL2 (XEP-0388) with Bind 2 (XEP-0386), SCRAM with channel
- * binding (RFC 5802, RFC 7677, XEP-0440), PLAIN, EXTERNAL (XEP-0178), ANONYMOUS (XEP-0175).
+ * Log-in of clients: SASL (RFC 6120 §6), SASL2 (XEP-0388) with Bind 2 (XEP-0386), SCRAM with
+ * channel binding (RFC 5802, RFC 7677, XEP-0440), PLAIN, EXTERNAL (XEP-0178), ANONYMOUS (XEP-0175).
  * internal.h says which file does what.
  */
 #include "config.h"

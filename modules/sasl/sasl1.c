@@ -5,7 +5,8 @@
 
 #include "internal.h"
 
-/* An element with data in base64; "=" stands for data of no length, nothing for no data (§6.4.2). */
+/* An element with data in base64; "=" stands for data of no length, nothing for no data
+ * (§6.4.2). */
 static void
 send_data(struct sasl *sasl, struct mk_session *s, const char *name, struct mk_str data)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * The SASL profile of XEP-0388, with resuming a session and Bind 2 in the same round trip: the hooks and
- * the service of <meerkat/sasl.h>. There are no tasks: <continue/> is never sent.
+ * The SASL profile of XEP-0388, with resuming a session and Bind 2 in the same round trip: the
+ * hooks and the service of <meerkat/sasl.h>. There are no tasks: <continue/> is never sent.
  */
 #include "config.h"
 
@@ -12,8 +12,8 @@
 struct mk_sasl2 {
     struct sasl *sasl;
     mk_session_id session;
-    struct mk_stanza *request;      /* <authenticate/> */
-    struct mk_xml *success;         /* inside <success/> */
+    struct mk_stanza *request; /* <authenticate/> */
+    struct mk_xml *success;    /* inside <success/> */
 };
 
 static void
@@ -96,7 +96,8 @@ on_bound(struct mk_session *s, enum mk_stanza_error error, void *data)
     struct mk_ev_sasl2_done ev = {MK_EVENT(struct mk_ev_sasl2_done), .session = s};
 
     if (error != MK_ERR_NONE) {
-        /* There is no answer for this in XEP-0386, and a success without a resource would mislead. */
+        /* There is no answer for this in XEP-0386, and a success without a resource would
+         * mislead. */
         mk_session_close(s, "resource-constraint", "no resource could be bound");
         pending_free(&pending);
         return;
@@ -156,7 +157,7 @@ success(struct sasl *sasl, struct mk_session *s, const struct mk_jid *account, s
 
 static const struct profile sasl2 = {challenge, failure, success};
 
-/* -- service "sasl" ----------------------------------------------------------------------------- */
+/* -- service "sasl" ---- */
 
 static struct mk_xml *
 service_success(struct mk_sasl2 *login)
@@ -201,7 +202,7 @@ service_abandon(void *self, struct mk_sasl2 **login)
     pending_free(login);
 }
 
-/* -- messages of the client --------------------------------------------------------------------- */
+/* -- messages of the client ---- */
 
 /* White space around the base64 is discouraged by §2.2 and written by its own examples. */
 static struct mk_str
@@ -228,6 +229,8 @@ on_authenticate(struct login *l, struct mk_stanza *st)
 
     if (initial && login_decode(trim(mk_node_text(initial)), &raw) < 0) {
         login_fail(l, &sasl2, FAIL_INCORRECT_ENCODING, NULL);
+    } else if (mk_node_attr(node, "upgrade")) {
+        login_fail(l, &sasl2, FAIL_INVALID_MECHANISM, "no upgrade was offered");
     } else {
         data = mk_buf_str(&raw);
         login_start(l, &sasl2, mk_node_attr(node, "mechanism"), initial ? &data : NULL,
@@ -280,12 +283,11 @@ on_features(struct mk_ev_stream_features *ev, void *arg)
 {
     struct sasl *sasl = arg;
     struct mk_xml *x = ev->features;
-    struct mk_ev_sasl2_features inner = {
-        MK_EVENT(struct mk_ev_sasl2_features), .session = ev->session, .inside = x};
+    struct mk_ev_sasl2_features inner = {MK_EVENT(struct mk_ev_sasl2_features),
+                                         .session = ev->session, .inside = x};
     unsigned offered;
 
-    if (!is_usable(sasl, ev->session, ev->flags) ||
-        !(offered = mechs_offered(sasl, ev->session)))
+    if (!is_usable(sasl, ev->session, ev->flags) || !(offered = mechs_offered(sasl, ev->session)))
         return;
     mk_xml_open(x, "authentication", MK_NS_SASL2);
     for (size_t i = 0; i < MECH_COUNT; i++) {

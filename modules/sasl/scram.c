@@ -7,7 +7,7 @@
 
 #include "scram.h"
 
-#define MESSAGE_MAX 8192    /* beyond all that a name, two nonces and extensions need */
+#define MESSAGE_MAX 8192 /* beyond all that a name, two nonces and extensions need */
 
 /* Cuts the part before the next comma off `text`; false when there is no comma. */
 static bool
@@ -57,7 +57,8 @@ static bool
 is_binding_type(struct mk_str s)
 {
     for (size_t i = 0; i < s.len; i++) {
-        if (!is_alpha(s.p[i]) && !(s.p[i] >= '0' && s.p[i] <= '9') && s.p[i] != '.' && s.p[i] != '-')
+        if (!is_alpha(s.p[i]) && !(s.p[i] >= '0' && s.p[i] <= '9') && s.p[i] != '.' &&
+            s.p[i] != '-')
             return false;
     }
     return s.len > 0;
@@ -235,8 +236,8 @@ scram_nonce_matches(struct mk_str nonce, struct mk_str client, struct mk_str ser
 }
 
 bool
-scram_verify(const struct mk_scram_key *key, struct mk_str auth_message,
-             const unsigned char *proof, unsigned char *signature)
+scram_verify(const struct mk_scram_key *key, struct mk_str auth_message, const unsigned char *proof,
+             unsigned char *signature)
 {
     size_t size = mk_digest_size(key->alg);
     struct mk_str stored = {(const char *)key->stored_key, size};

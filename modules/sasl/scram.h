@@ -11,27 +11,27 @@
 
 /* gs2-cbind-flag (RFC 5802 §6) */
 enum scram_binding {
-    SCRAM_NO_BINDING = 'n',         /* the client cannot bind to channels */
-    SCRAM_BINDING_UNUSED = 'y',     /* it could, but believes that the server cannot */
+    SCRAM_NO_BINDING = 'n',     /* the client cannot bind to channels */
+    SCRAM_BINDING_UNUSED = 'y', /* it could, but believes that the server cannot */
     SCRAM_BINDING_USED = 'p',
 };
 
 /* client-first-message; all slices point into the message. */
 struct scram_first {
     enum scram_binding binding;
-    struct mk_str binding_type;     /* with SCRAM_BINDING_USED */
-    struct mk_str gs2_header;       /* with the comma at its end */
-    struct mk_str authzid;          /* escaped; empty: none */
-    struct mk_str bare;             /* client-first-message-bare */
-    struct mk_str username;         /* escaped */
+    struct mk_str binding_type; /* with SCRAM_BINDING_USED */
+    struct mk_str gs2_header;   /* with the comma at its end */
+    struct mk_str authzid;      /* escaped; empty: none */
+    struct mk_str bare;         /* client-first-message-bare */
+    struct mk_str username;     /* escaped */
     struct mk_str nonce;
 };
 
 /* client-final-message */
 struct scram_final {
-    struct mk_str binding;          /* base64 as it came */
+    struct mk_str binding; /* base64 as it came */
     struct mk_str nonce;
-    struct mk_str without_proof;    /* client-final-message-without-proof */
+    struct mk_str without_proof; /* client-final-message-without-proof */
     unsigned char proof[MK_DIGEST_MAX];
 };
 
@@ -55,7 +55,8 @@ bool scram_nonce_matches(struct mk_str nonce, struct mk_str client, struct mk_st
 
 /*
  * Checks the client's proof over AuthMessage = first.bare "," server_first "," final.without_proof
- * and fills `signature` (one digest) with ServerSignature. It takes as long for a wrong proof as for a right one.
+ * and fills `signature` (one digest) with ServerSignature. It takes as long for a wrong proof as
+ * for a right one.
  */
 bool scram_verify(const struct mk_scram_key *key, struct mk_str auth_message,
                   const unsigned char *proof, unsigned char *signature);

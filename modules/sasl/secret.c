@@ -74,7 +74,8 @@ on_inserted(struct mk_sql_result *result, void *arg)
     if (sasl->db->status(result) != MK_SQL_OK)
         again_later(sasl);
     else
-        sasl->db->exec(sasl->db->self, sasl->secret_select, NULL, 0, "sasl_secret", on_secret, sasl);
+        sasl->db->exec(sasl->db->self, sasl->secret_select, NULL, 0, "sasl_secret", on_secret,
+                       sasl);
 }
 
 /* Offers our own random secret; who came first stays. On a worker. */
@@ -111,9 +112,9 @@ secret_init(struct sasl *sasl, struct mk_error *err)
     sasl->db = db;
     if (db->schema(db->self, sasl->module, migrations, err) < 0)
         return -1;
-    sasl->secret_insert =
-        db->prepare(db->self, sasl->module,
-                    "INSERT INTO sasl_secret (id, secret) VALUES (1, ?) ON CONFLICT (id) DO NOTHING");
+    sasl->secret_insert = db->prepare(
+        db->self, sasl->module,
+        "INSERT INTO sasl_secret (id, secret) VALUES (1, ?) ON CONFLICT (id) DO NOTHING");
     sasl->secret_select =
         db->prepare(db->self, sasl->module, "SELECT secret FROM sasl_secret WHERE id = 1");
     return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Counting failures in a table of fixed size: buckets of eight entries, each group under a lock of its own. */
+/* Counting failures in a table of fixed size: buckets of eight entries, each group under a lock of
+ * its own. */
 #include "config.h"
 
 #include <arpa/inet.h>
@@ -12,14 +13,14 @@
 #define LOCKS 64
 
 struct entry {
-    uint64_t key;           /* 0: free */
-    uint64_t since;         /* when the period began */
+    uint64_t key;   /* 0: free */
+    uint64_t since; /* when the period began */
     uint64_t locked_until;
     uint32_t failures;
 };
 
 struct throttle {
-    size_t mask;            /* number of buckets - 1 */
+    size_t mask; /* number of buckets - 1 */
     pthread_mutex_t locks[LOCKS];
     struct entry (*buckets)[WAYS];
 };

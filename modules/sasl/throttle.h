@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * A bounded memory of failures by key (an address, an account). When there were too many within a period, the
- * key is locked for a while. When the table is full the oldest entries make room, so that it never grows.
- * Time is an argument. Any thread.
+ * A bounded memory of failures by key (an address, an account). When there were too many within a
+ * period, the key is locked for a while. When the table is full the oldest entries make room, so
+ * that it never grows. Time is an argument. Any thread.
  */
 #ifndef SASL_THROTTLE_H
 #define SASL_THROTTLE_H
@@ -13,7 +13,7 @@
 struct throttle;
 
 struct throttle_limit {
-    uint32_t failures;      /* 0: no limit */
+    uint32_t failures; /* 0: no limit */
     uint64_t period_ms;
     uint64_t lock_ms;
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * libFuzzer target: base64, the messages of SCRAM and the text of pass_details. The first byte chooses;
- * what parses must lie inside the input and survive being written again.
+ * libFuzzer target: base64, the messages of SCRAM and the text of pass_details. The first byte
+ * chooses; what parses must lie inside the input and survive being written again.
  */
 #include "config.h"
 

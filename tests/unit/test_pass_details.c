@@ -12,9 +12,10 @@
 #include "pass_details.h"
 
 /* Keys of "pencil" from RFC 5802 §5 and RFC 7677 §3, worked out from the examples there. */
-#define SHA1_ENTRY "===SHA1===QSXCR+Q6sek8bf92|6dlGYMOdZcOPutkcNY8U2g7vK9Y=|D+CSWLOshSulAsxiupA+qs2/fTE="
-#define SHA256_ENTRY                                                                       \
-    "==SHA256==W22ZaJ0SNY7soEsUEjb6gQ==|WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=|"     \
+#define SHA1_ENTRY \
+    "===SHA1===QSXCR+Q6sek8bf92|6dlGYMOdZcOPutkcNY8U2g7vK9Y=|D+CSWLOshSulAsxiupA+qs2/fTE="
+#define SHA256_ENTRY                                                                   \
+    "==SHA256==W22ZaJ0SNY7soEsUEjb6gQ==|WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=|" \
     "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 
 static int

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* SCRAM: the examples of RFC 5802 §5 and RFC 7677 §3, a round trip of every hash, malformed messages. */
+/* SCRAM: the examples of RFC 5802 §5 and RFC 7677 §3, a round trip of every hash, malformed
+ * messages. */
 #include "config.h"
 
 #include <setjmp.h>
@@ -152,11 +153,34 @@ static void
 test_first_bad(void **state)
 {
     static const char *const bad[] = {
-        "", ",", ",,", "n", "n,", "n,,", "n,,n=u", "n,,n=u,", "n,,n=,r=a", "n,,r=a,n=u",
-        "n,,n=u,r=", "n,,n=u,r=a b", "n,,n=u,r=\xc3\xa9", "n,,m=x,n=u,r=a", "n,n=u,r=a",
-        "x,,n=u,r=a", "nn,,n=u,r=a", "p,,n=u,r=a", "p=,,n=u,r=a", "p=a_b,,n=u,r=a",
-        "n,b=x,n=u,r=a", "n,a=,n=u,r=a", "n,,n=u,r=a,", "n,,n=u,r=a,x", "n,,n=u,r=a,x=",
-        "n,,n=u,r=a,1=x", "n,,n=\xff,r=a", ",,n=u,r=a",
+        "",
+        ",",
+        ",,",
+        "n",
+        "n,",
+        "n,,",
+        "n,,n=u",
+        "n,,n=u,",
+        "n,,n=,r=a",
+        "n,,r=a,n=u",
+        "n,,n=u,r=",
+        "n,,n=u,r=a b",
+        "n,,n=u,r=\xc3\xa9",
+        "n,,m=x,n=u,r=a",
+        "n,n=u,r=a",
+        "x,,n=u,r=a",
+        "nn,,n=u,r=a",
+        "p,,n=u,r=a",
+        "p=,,n=u,r=a",
+        "p=a_b,,n=u,r=a",
+        "n,b=x,n=u,r=a",
+        "n,a=,n=u,r=a",
+        "n,,n=u,r=a,",
+        "n,,n=u,r=a,x",
+        "n,,n=u,r=a,x=",
+        "n,,n=u,r=a,1=x",
+        "n,,n=\xff,r=a",
+        ",,n=u,r=a",
     };
     struct scram_first f;
 
@@ -172,9 +196,16 @@ static void
 test_final_bad(void **state)
 {
     static const char *const bad[] = {
-        "", "p=", "c=biws", "c=biws,r=a", "c=biws,r=a,p=", "c=biws,r=a,p=AAAA",
-        "c=biws,r=a,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts", "c=,r=a,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
-        "r=a,c=biws,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=", "c=biws,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
+        "",
+        "p=",
+        "c=biws",
+        "c=biws,r=a",
+        "c=biws,r=a,p=",
+        "c=biws,r=a,p=AAAA",
+        "c=biws,r=a,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts",
+        "c=,r=a,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
+        "r=a,c=biws,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
+        "c=biws,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
         "c=biws,r=a,x,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=",
         "c=biws,r=a,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=,x=1",
         "p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=,c=biws,r=a",
@@ -226,9 +257,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_examples),   cmocka_unit_test(test_every_hash),
-        cmocka_unit_test(test_first_good), cmocka_unit_test(test_first_bad),
-        cmocka_unit_test(test_final_bad),  cmocka_unit_test(test_unescape),
+        cmocka_unit_test(test_examples),     cmocka_unit_test(test_every_hash),
+        cmocka_unit_test(test_first_good),   cmocka_unit_test(test_first_bad),
+        cmocka_unit_test(test_final_bad),    cmocka_unit_test(test_unescape),
         cmocka_unit_test(test_channel_data),
     };
 

@@ -91,7 +91,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lock),    cmocka_unit_test(test_period),
+        cmocka_unit_test(test_lock),          cmocka_unit_test(test_period),
         cmocka_unit_test(test_clear_and_off), cmocka_unit_test(test_full),
         cmocka_unit_test(test_address),
     };

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/* The server as a whole: its own options, starting, the main loop, stopping. */
+#ifndef MKI_SERVER_H
+#define MKI_SERVER_H
+
+#include <stdio.h>
+
+#include "config-internal.h"
+#include "module-internal.h"
+
+struct mki_core_conf {
+    struct mk_option_list hosts;
+    char *node;
+    int64_t workers;
+    char *state_dir;
+    struct mk_option_list module_path;
+    char *user, *group;
+    char *pid_file;
+    char *control;
+    uint64_t stop_timeout;
+    int64_t offload_threads;
+    int64_t offload_queue;
+};
+
+struct mki_log_conf {
+    int level;
+    struct mk_option_list levels;
+    int format;
+    int target;
+    char *file;
+    int64_t rate;
+};
+
+extern const struct mk_option mki_core_options[];
+extern const struct mk_option mki_log_options[];
+
+/* The command line. */
+struct mki_args {
+    const char *config;
+    char **sets;
+    size_t set_count;
+    bool check;
+    bool foreground;
+};
+
+/* Reads the configuration and runs until told to stop; an exit code. */
+int mki_server_run(const struct mki_args *args);
+/* Reads and checks the configuration, prints what is wrong; an exit code. */
+int mki_server_check(const struct mki_args *args);
+/* Describes a module (NULL: the core and the list of modules); an exit code. */
+int mki_server_describe(const struct mki_args *args, const char *name);
+
+void mki_describe_options(const struct mk_option *options, FILE *out);
+void mki_describe_module(const struct mk_module *m, FILE *out);
+
+/* -- on the main thread, for the control socket and signals */
+int mki_server_reload(struct mk_error *err);
+int mki_server_module(const char *what, const char *name, struct mk_error *err);
+void mki_server_stop(void);
+/* A short text for `status`. */
+void mki_server_tell(struct mk_buf *out);
+
+/* control.c: a Unix socket that takes a line and answers with lines. */
+struct event_base;
+int mki_control_start(struct event_base *base, const char *path, struct mk_error *err);
+void mki_control_stop(void);
+
+/* process.c */
+void mki_raise_limits(void);
+int mki_drop_privileges(const char *user, const char *group, struct mk_error *err);
+int mki_pid_file_write(const char *path, struct mk_error *err);
+void mki_pid_file_remove(const char *path);
+void mki_notify(const char *state);
+int mki_make_dir(const char *path, struct mk_error *err);
+
+/* crash.c: a fatal signal leaves a backtrace in the log. */
+void mki_crash_install(void);
+
+#endif

@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/* The server: reads the configuration, starts the modules, waits for signals, stops. */
+#include "config.h"
+
+#include "server-internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#define _LGPL_SOURCE
+#include <urcu/urcu-memb.h>
+
+#include <meerkat/jid.h>
+
+#include "loader-internal.h"
+#include "log-internal.h"
+#include "option-internal.h"
+#include "session-internal.h"
+#include "worker-internal.h"
+
+static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const formats[] = {"text", "json", NULL};
+static const char *const targets[] = {"stderr", "file", "syslog", NULL};
+
+#define C struct mki_core_conf
+const struct mk_option mki_core_options[] = {
+    MK_OPTION_LIST(C, hosts, "localhost", 0, "domains that this server serves"),
+    MK_OPTION_STRING(C, node, "", 0, "name of this node; empty: the machine's name"),
+    MK_OPTION_INT(C, workers, "0", "0", "255", 0, "threads that serve; 0: one for each processor"),
+    MK_OPTION_PATH(C, state_dir, MK_STATEDIR, 0, "folder for what this node keeps"),
+    MK_OPTION_LIST(C, module_path, MK_PKGLIBDIR, 0, "folders in which modules are looked for"),
+    MK_OPTION_STRING(C, user, "", 0, "user to become after the ports are open"),
+    MK_OPTION_STRING(C, group, "", 0, "group to become; empty: the user's"),
+    MK_OPTION_PATH(C, pid_file, "", 0, "file that gets the process number"),
+    MK_OPTION_PATH(C, control, "", 0, "Unix socket for commands; empty: control.sock in state_dir"),
+    MK_OPTION_PERIOD(C, stop_timeout, "10s", "0s", "10m", MK_OPT_RELOADABLE,
+                     "how long a stop may take"),
+    MK_OPTION_INT(C, offload_threads, "2", "1", "64", 0, "threads for hashing passwords and the like"),
+    MK_OPTION_INT(C, offload_queue, "1000", "1", "1000000", 0, "jobs that may wait for these threads"),
+    MK_OPTION_END};
+#undef C
+
+#define L struct mki_log_conf
+const struct mk_option mki_log_options[] = {
+    MK_OPTION_ENUM(L, level, "info", levels, MK_OPT_RELOADABLE, "lines below this level are not written"),
+    MK_OPTION_LIST(L, levels, "", MK_OPT_RELOADABLE, "levels of single modules: module=level"),
+    MK_OPTION_ENUM(L, format, "text", formats, MK_OPT_RELOADABLE, "how a line looks"),
+    MK_OPTION_ENUM(L, target, "stderr", targets, MK_OPT_RELOADABLE, "where lines go"),
+    MK_OPTION_PATH(L, file, "", MK_OPT_RELOADABLE, "the file for target = file"),
+    MK_OPTION_INT(L, rate, "100", "0", "1000000", MK_OPT_RELOADABLE,
+                  "lines of one event in ten seconds; more are counted instead; 0: no limit"),
+    MK_OPTION_END};
+#undef L
+
+static struct {
+    const struct mki_args *args;
+    struct mki_core_conf conf;
+    char node[256];
+    struct event_base *base;
+    bool stopping;
+    uint64_t started;
+} server;
+
+const char *
+mk_server_version(void)
+{
+    return PACKAGE_VERSION;
+}
+
+const char *
+mk_server_node(void)
+{
+    return server.node;
+}
+
+const char *
+mk_state_dir(void)
+{
+    return server.conf.state_dir;
+}
+
+void
+mk_server_status(const char *fmt, ...)
+{
+    char text[256] = "STATUS=";
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text + 7, sizeof(text) - 7, fmt, ap);
+    va_end(ap);
+    mki_notify(text);
+}
+
+/* -- configuration -------------------------------------------------------------------------- */
+
+static int
+log_level_named(const char *name)
+{
+    for (int i = 0; levels[i]; i++) {
+        if (strcmp(levels[i], name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+/* Settings from [log]; what is wrong with them goes to the errors. */
+static void
+apply_log(struct mki_ini *ini, bool apply)
+{
+    struct mki_log_conf conf = {0};
+    struct mki_log_override overrides[64];
+    struct mki_log_settings settings = {.overrides = overrides};
+    struct mk_error err;
+
+    mki_ini_fill(ini, "log", NULL, mki_log_options, &conf);
+    settings.level = (enum mk_log_level)conf.level;
+    settings.format = (enum mki_log_format)conf.format;
+    settings.target = (enum mki_log_target)conf.target;
+    settings.file = conf.file;
+    settings.rate = conf.rate;
+    for (size_t i = 0; i < conf.levels.count && i < MK_COUNT(overrides); i++) {
+        char *equals = strchr(conf.levels.items[i], '=');
+        int level = equals ? log_level_named(equals + 1) : -1;
+
+        if (level < 0) {
+            mki_ini_error(ini, NULL, "[log] 'levels': '%s' is not module=debug, info, warn or error",
+                          conf.levels.items[i]);
+            continue;
+        }
+        *equals = '\0';
+        overrides[settings.override_count++] =
+            (struct mki_log_override){conf.levels.items[i], (enum mk_log_level)level};
+    }
+    if (settings.target == MKI_LOG_FILE && (!conf.file || !*conf.file))
+        mki_ini_error(ini, NULL, "[log] target = file needs 'file'");
+    if (apply && ini->error_count == 0 && mki_log_configure(&settings, &err) < 0)
+        mki_ini_error(ini, NULL, "[log] %s", err.text);
+    mki_option_free(mki_log_options, &conf);
+}
+
+static void
+prepare_hosts(struct mki_ini *ini, struct mk_option_list *hosts)
+{
+    for (size_t i = 0; i < hosts->count; i++) {
+        struct mk_buf out = {0};
+
+        if (mk_prep_domain(&out, mk_str_of(hosts->items[i])) < 0) {
+            mki_ini_error(ini, NULL, "[meerkat] 'hosts': '%s' is not a domain", hosts->items[i]);
+            mk_buf_release(&out);
+            continue;
+        }
+        mk_free(hosts->items[i]);
+        hosts->items[i] = mk_buf_take(&out);
+    }
+    if (hosts->count == 0)
+        mki_ini_error(ini, NULL, "[meerkat] 'hosts' is empty: at least one domain is needed");
+}
+
+static void
+fill_core(struct mki_ini *ini, struct mki_core_conf *conf)
+{
+    mki_ini_fill(ini, "meerkat", NULL, mki_core_options, conf);
+    prepare_hosts(ini, &conf->hosts);
+}
+
+static const char *
+default_config(void)
+{
+    static const char installed[] = MK_SYSCONFDIR "/meerkat/meerkat.ini";
+
+    return access(installed, R_OK) == 0 ? installed : NULL;
+}
+
+/* Everything that can be known before a module runs. */
+static struct mki_ini *
+read_all(const struct mki_args *args, bool apply)
+{
+    struct mki_ini *ini = mki_ini_read(args->config ? args->config : default_config(), args->sets,
+                                       args->set_count);
+
+    fill_core(ini, &server.conf);
+    apply_log(ini, apply);
+    if (server.conf.node && *server.conf.node)
+        snprintf(server.node, sizeof(server.node), "%s", server.conf.node);
+    else
+        gethostname(server.node, sizeof(server.node) - 1);
+    if (!server.conf.state_dir)
+        server.conf.state_dir = mk_strdup("");
+    mki_hosts_set(&server.conf.hosts);
+    mki_modules_load(ini, &server.conf.module_path, &server.conf.hosts);
+    mki_ini_unused(ini);
+    return ini;
+}
+
+static int
+report(struct mki_ini *ini)
+{
+    if (!ini->error_count)
+        return 0;
+    fprintf(stderr, "%smeerkatd: %u error%s in the configuration\n", mk_buf_cstr(&ini->errors),
+            ini->error_count, ini->error_count == 1 ? "" : "s");
+    return -1;
+}
+
+static void
+forget_all(void)
+{
+    mki_modules_free();
+    mki_hosts_free();
+    mki_option_free(mki_core_options, &server.conf);
+    memset(&server.conf, 0, sizeof(server.conf));
+}
+
+int
+mki_server_check(const struct mki_args *args)
+{
+    struct mki_ini *ini = read_all(args, false);
+    int rc = report(ini);
+
+    if (rc == 0)
+        printf("the configuration is good: %zu modules\n", mki_module_count());
+    mki_ini_free(&ini);
+    forget_all();
+    return rc == 0 ? 0 : 1;
+}
+
+static void
+list_modules(const struct mk_option_list *path)
+{
+    printf("\n## Modules\n\n");
+    for (size_t i = 0; i < path->count; i++) {
+        DIR *dir = opendir(path->items[i]);
+        struct dirent *e;
+
+        while (dir && (e = readdir(dir))) {
+            size_t len = strlen(e->d_name);
+
+            if (len > 3 && strcmp(e->d_name + len - 3, ".so") == 0)
+                printf("- %.*s\n", (int)len - 3, e->d_name);
+        }
+        if (dir)
+            closedir(dir);
+    }
+}
+
+int
+mki_server_describe(const struct mki_args *args, const char *name)
+{
+    struct mki_ini *ini = mki_ini_read(NULL, args->sets, args->set_count);
+    struct mk_error err;
+    struct mk_module *m;
+    int rc = 0;
+
+    fill_core(ini, &server.conf);
+    if (name && strcmp(name, "meerkat") != 0 && strcmp(name, "log") != 0) {
+        m = mki_module_open(name, &server.conf.module_path, &err);
+        if (m) {
+            mki_describe_module(m, stdout);
+            mki_module_close(m);
+        } else {
+            fprintf(stderr, "meerkatd: %s\n", err.text);
+            rc = 1;
+        }
+    } else {
+        printf("# The core\n\n## Section [meerkat]\n");
+        mki_describe_options(mki_core_options, stdout);
+        printf("\n## Section [log]\n");
+        mki_describe_options(mki_log_options, stdout);
+        if (!name)
+            list_modules(&server.conf.module_path);
+    }
+    mki_ini_free(&ini);
+    forget_all();
+    return rc;
+}
+
+/* -- running -------------------------------------------------------------------------------- */
+
+void
+mki_server_stop(void)
+{
+    server.stopping = true;
+    event_base_loopbreak(server.base);
+}
+
+int
+mki_server_reload(struct mk_error *err)
+{
+    struct mki_ini *ini;
+    struct mki_core_conf conf = {0};
+    int rc = 0;
+
+    mki_notify("RELOADING=1");
+    ini = mki_ini_read(server.args->config ? server.args->config : default_config(),
+                       server.args->sets, server.args->set_count);
+    fill_core(ini, &conf);
+    if (ini->error_count == 0 && mki_option_same(&mki_core_options[0], &conf, &server.conf) == false)
+        mki_log(MK_LOG_WARN, "config.restart", "[meerkat] 'hosts' changed: it takes effect after a restart");
+    apply_log(ini, false);
+    if (mki_modules_reconfigure(ini, &server.conf.hosts) < 0) {
+        mk_fail(err, "%u error(s), the old configuration stays in force; the first: %.*s",
+                ini->error_count, (int)strcspn(mk_buf_cstr(&ini->errors), "\n"), ini->errors.data);
+        mki_log(MK_LOG_ERROR, "config.bad", "the configuration was not reloaded: %s",
+                err ? err->text : "");
+        rc = -1;
+    } else {
+        server.conf.stop_timeout = conf.stop_timeout;
+        for (size_t i = 0; i < ini->count; i++)
+            ini->entries[i].used = false;
+        apply_log(ini, true);
+        mki_log(MK_LOG_INFO, "config.reload", "the configuration was reloaded");
+        mk_publish(mki_core_module(), "config_reloaded", NULL, 0);
+    }
+    mki_option_free(mki_core_options, &conf);
+    mki_ini_free(&ini);
+    mki_notify("READY=1");
+    return rc;
+}
+
+int
+mki_server_module(const char *what, const char *name, struct mk_error *err)
+{
+    struct mki_ini *ini;
+    int rc = 0;
+
+    if (strcmp(what, "load") != 0 && strcmp(what, "unload") != 0 && strcmp(what, "reload") != 0)
+        return mk_fail(err, "'%s' is not load, unload or reload", what);
+    if (strcmp(what, "unload") == 0)
+        return mki_module_remove(name, err);
+    /* Read the file before the module goes: a bad one must not leave us without it. */
+    ini = mki_ini_read(server.args->config ? server.args->config : default_config(),
+                       server.args->sets, server.args->set_count);
+    if (ini->error_count)
+        rc = mk_fail(err, "%s", mk_buf_cstr(&ini->errors));
+    if (rc == 0 && strcmp(what, "reload") == 0)
+        rc = mki_module_remove(name, err);
+    if (rc == 0)
+        rc = mki_module_add(name, ini, &server.conf.module_path, &server.conf.hosts, err);
+    mki_ini_free(&ini);
+    return rc;
+}
+
+void
+mki_server_tell(struct mk_buf *out)
+{
+    mk_buf_printf(out, "version\t%s\nnode\t%s\nuptime_ms\t%llu\nworkers\t%zu\n", PACKAGE_VERSION,
+                  server.node, (unsigned long long)(mki_clock_ms() - server.started),
+                  mk_worker_count());
+    for (size_t i = 0; i < mki_module_count(); i++) {
+        struct mk_module *m = mki_module_nth(i);
+
+        mk_buf_printf(out, "module\t%s\t%s\n", m->def.name, m->def.version);
+    }
+}
+
+static void
+on_signal(evutil_socket_t sig, short what, void *arg)
+{
+    struct mk_error err;
+
+    (void)what;
+    (void)arg;
+    if (sig == SIGHUP) {
+        if (mki_log_reopen(&err) < 0)
+            mki_log(MK_LOG_ERROR, "log.reopen", "%s", err.text);
+        mki_server_reload(&err);
+        return;
+    }
+    mki_log(MK_LOG_INFO, "server.signal", "stopping on signal %d", (int)sig);
+    mki_server_stop();
+}
+
+/* A stop that takes too long is ended the hard way. */
+static void
+on_deadline(int sig)
+{
+    (void)sig;
+    mki_log_fatal("the stop took too long");
+    _exit(3);
+}
+
+static int
+start(struct mk_error *err)
+{
+    size_t count = (size_t)server.conf.workers;
+    char *control;
+    int rc;
+
+    if (count == 0)
+        count = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
+    mki_raise_limits();
+    if (*server.conf.state_dir && mki_make_dir(server.conf.state_dir, err) < 0)
+        return -1;
+    if (mki_workers_start(count, err) < 0 ||
+        mki_offload_start((size_t)server.conf.offload_threads, (size_t)server.conf.offload_queue,
+                          err) < 0)
+        return -1;
+    mki_session_hooks();
+    if (mki_modules_start(err) < 0)
+        return -1;
+    control = server.conf.control && *server.conf.control
+                  ? mk_strdup(server.conf.control)
+                  : mk_printf_new("%s/control.sock", server.conf.state_dir);
+    rc = mki_control_start(server.base, control, err);
+    mk_free(control);
+    if (rc < 0 || mki_drop_privileges(server.conf.user, server.conf.group, err) < 0 ||
+        mki_pid_file_write(server.conf.pid_file, err) < 0)
+        return -1;
+    return 0;
+}
+
+static void
+stop(void)
+{
+    uint64_t limit = server.conf.stop_timeout;
+
+    mki_notify("STOPPING=1");
+    signal(SIGALRM, on_deadline);
+    alarm((unsigned)(limit / 1000 + 1));
+    mki_control_stop();
+    mki_modules_stop();
+    mki_offload_stop();
+    urcu_memb_barrier();
+    mki_workers_stop();
+    urcu_memb_barrier();
+    mki_pid_file_remove(server.conf.pid_file);
+    alarm(0);
+}
+
+static void
+wait_for_signals(void)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    struct event *events[MK_COUNT(signals)];
+
+    for (size_t i = 0; i < MK_COUNT(signals); i++) {
+        events[i] = evsignal_new(server.base, signals[i], on_signal, NULL);
+        event_add(events[i], NULL);
+    }
+    mki_log(MK_LOG_INFO, "server.ready", "meerkatd %s is ready: %zu modules, %zu workers",
+            PACKAGE_VERSION, mki_module_count(), mk_worker_count());
+    mki_notify("READY=1");
+    while (!server.stopping && event_base_dispatch(server.base) == 0)
+        ;
+    for (size_t i = 0; i < MK_COUNT(signals); i++)
+        event_free(events[i]);
+}
+
+int
+mki_server_run(const struct mki_args *args)
+{
+    struct mk_error err = {""};
+    struct mki_ini *ini;
+    int rc = 1;
+
+    signal(SIGPIPE, SIG_IGN);
+    mki_crash_install();
+    server.args = args;
+    server.started = mki_clock_ms();
+    urcu_memb_register_thread();
+    ini = read_all(args, true);
+    if (report(ini) == 0) {
+        server.base = event_base_new();
+        if (!server.base)
+            MK_BUG("no event loop");
+        if (start(&err) == 0) {
+            mki_ini_free(&ini);
+            wait_for_signals();
+            rc = 0;
+        } else {
+            mki_log(MK_LOG_ERROR, "server.start", "%s", err.text);
+        }
+        stop();
+        event_base_free(server.base);
+    }
+    mki_ini_free(&ini);
+    forget_all();
+    if (rc == 0)
+        mki_log(MK_LOG_INFO, "server.stopped", "meerkatd has stopped");
+    urcu_memb_unregister_thread();
+    return rc;
+}
+
+/* -- for modules ---------------------------------------------------------------------------- */
+
+struct admin {
+    struct mk_module *module;
+    struct mk_worker *worker;
+    char *what, *name;
+    mk_done_fn done;
+    void *arg;
+    struct mk_error err;
+    int rc;
+};
+
+static void
+admin_done(void *arg)
+{
+    struct admin *a = arg;
+
+    a->done(a->rc < 0 ? &a->err : NULL, a->arg);
+    mk_free(a->what);
+    mk_free(a->name);
+    mk_free(a);
+}
+
+static void
+admin_run(evutil_socket_t fd, short what, void *arg)
+{
+    struct admin *a = arg;
+
+    (void)fd;
+    (void)what;
+    if (a->name)
+        a->rc = mki_server_module(a->what, a->name, &a->err);
+    else
+        a->rc = mki_server_reload(&a->err);
+    mk_post(NULL, a->worker, admin_done, a);
+}
+
+/* libevent's one-shot event wakes the main loop from any thread (it is made with locking). */
+static void
+admin_post(struct mk_module *m, const char *what, const char *name, mk_done_fn done, void *arg)
+{
+    struct admin *a = mk_zalloc(sizeof(*a));
+    struct timeval now = {0, 0};
+
+    *a = (struct admin){.module = m, .worker = mk_worker_self(), .what = mk_strdup(what),
+                        .name = mk_strdup(name), .done = done, .arg = arg};
+    MK_ASSERT(a->worker);
+    if (event_base_once(server.base, -1, EV_TIMEOUT, admin_run, a, &now) < 0)
+        MK_BUG("the main loop takes no events");
+}
+
+void
+mk_admin_module_load(struct mk_module *m, const char *name, mk_done_fn done, void *arg)
+{
+    admin_post(m, "load", name, done, arg);
+}
+
+void
+mk_admin_module_unload(struct mk_module *m, const char *name, mk_done_fn done, void *arg)
+{
+    admin_post(m, "unload", name, done, arg);
+}
+
+void
+mk_admin_module_reload(struct mk_module *m, const char *name, mk_done_fn done, void *arg)
+{
+    admin_post(m, "reload", name, done, arg);
+}
+
+void
+mk_admin_reload(struct mk_module *m, mk_done_fn done, void *arg)
+{
+    admin_post(m, "config", NULL, done, arg);
+}
+
+void
+mk_admin_stop(struct mk_module *m)
+{
+    (void)m;
+    kill(getpid(), SIGTERM);
+}

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 the Meerkat authors
+"""Log-in: RFC 6120 §6, XEP-0388, XEP-0386, over real sockets."""
+import base64
+import hashlib
+import hmac
+import re
+
+import pytest
+
+SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
+SASL2 = "urn:xmpp:sasl:2"
+HASHES = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
+
+
+def b64(data):
+    return base64.b64encode(data if isinstance(data, bytes) else data.encode()).decode()
+
+
+def inner(xml, name):
+    """The decoded text of the first element of this name, or None."""
+    match = re.search(rf"<{name}\b[^>]*>\s*([^<\s]*)\s*</{name}>", xml)
+    return base64.b64decode(match.group(1)) if match else None
+
+
+def auth(mechanism, data=None, sasl2=False, more=""):
+    if not sasl2:
+        return f"<auth xmlns='{SASL}' mechanism='{mechanism}'>{'' if data is None else b64(data)}</auth>"
+    first = "" if data is None else f"<initial-response>{b64(data)}</initial-response>"
+    return f"<authenticate xmlns='{SASL2}' mechanism='{mechanism}'>{first}{more}</authenticate>"
+
+
+END = r"(</?success[^>]*/>|</success>|</failure>|</stream:stream>)"
+
+
+def scram(client, mechanism, user, password, gs2="n,,", data=b"", sasl2=False, more="", mangle=None):
+    """Runs an exchange; returns the server's last words, having checked its signature."""
+    alg = HASHES[mechanism.removesuffix("-PLUS")]
+    bare = f"n={user},r=fyko+d2lbbFgONRv9qkxdawL"
+    client.send(auth(mechanism, gs2 + bare, sasl2, more))
+    answer = client.until(r"</challenge>|" + END)
+    challenge = inner(answer, "challenge")
+    if challenge is None:
+        return answer
+    fields = dict(part.split("=", 1) for part in challenge.decode().split(","))
+    salted = hashlib.pbkdf2_hmac(alg, password.encode(), base64.b64decode(fields["s"]),
+                                 int(fields["i"]))
+    key = hmac.digest(salted, b"Client Key", alg)
+    final = f"c={b64(gs2.encode() + data)},r={fields['r']}"
+    if mangle:
+        final = mangle(final)
+    message = f"{bare},{challenge.decode()},{final}".encode()
+    proof = hmac.digest(hashlib.new(alg, key).digest(), message, alg)
+    proof = bytes(a ^ b for a, b in zip(key, proof))
+    ns = SASL2 if sasl2 else SASL
+    client.send(f"<response xmlns='{ns}'>{b64(final + ',p=' + b64(proof))}</response>")
+    answer = client.until(END)
+    signature = inner(answer, "additional-data" if sasl2 else "success")
+    if signature:
+        server_key = hmac.digest(salted, b"Server Key", alg)
+        assert signature == b"v=" + b64(hmac.digest(server_key, message, alg)).encode()
+    return answer
+
+
+def plain(client, text, sasl2=False, more=""):
+    client.send(auth("PLAIN", text, sasl2, more))
+    return client.until(END)
+
+
+@pytest.fixture
+def client(sasl_server):
+    return sasl_server.connect()
+
+
+def test_features(client):
+    for mechanism in ("SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"):
+        assert f"<mechanism>{mechanism}</mechanism>" in client.features
+    order = re.findall("<mechanism>([^<]*)</mechanism>", client.features)
+    assert order.index("SCRAM-SHA-512") < order.index("SCRAM-SHA-1") < order.index("PLAIN")
+    assert "urn:xmpp:bind:0" in client.features
+
+
+@pytest.mark.parametrize("mechanism", HASHES)
+@pytest.mark.parametrize("gs2", ["n,,", "y,,", "n,a=juliet@{host},"])
+def test_scram(client, mechanism, gs2):
+    gs2 = gs2.format(host=client.host)
+    assert "<success" in scram(client, mechanism, "juliet", "r0m30myr0m30", gs2)
+    features = client.restart()
+    assert "urn:ietf:params:xml:ns:xmpp-bind" in features and SASL not in features
+
+
+def test_plain(client):
+    assert "<success" in plain(client, "\0juliet\0r0m30myr0m30")
+    client.restart()
+
+
+def test_challenge_without_initial_response(client):
+    client.send(auth("PLAIN"))
+    assert re.search("<challenge[^>]*/>", client.until("<challenge[^>]*/>"))
+    client.send(f"<response xmlns='{SASL}'>{b64(chr(0) + 'juliet' + chr(0) + 'r0m30myr0m30')}</response>")
+    assert "<success" in client.until(END)
+
+
+@pytest.mark.parametrize("xml, condition", [
+    (auth("FOO"), "invalid-mechanism"),
+    (f"<auth xmlns='{SASL}'/>", "invalid-mechanism"),
+    (auth("SCRAM-SHA-1-PLUS", "p=tls-exporter,,n=a,r=b"), "invalid-mechanism"),
+    (f"<auth xmlns='{SASL}' mechanism='PLAIN'>!</auth>", "incorrect-encoding"),
+    (f"<auth xmlns='{SASL}' mechanism='PLAIN'>=</auth>", "malformed-request"),
+    (auth("PLAIN", "juliet\0r0m30myr0m30"), "malformed-request"),
+    (auth("PLAIN", "\0juliet\0wrong"), "not-authorized"),
+    (auth("PLAIN", "\0nobody\0wrong"), "not-authorized"),
+    (auth("PLAIN", "romeo@example.net\0juliet\0r0m30myr0m30"), "invalid-authzid"),
+    (auth("SCRAM-SHA-1", "n,,n=juliet"), "malformed-request"),
+    (auth("SCRAM-SHA-1", "p=tls-exporter,,n=juliet,r=x"), "malformed-request"),
+    (auth("SCRAM-SHA-1", "n,,n=a@b,r=x"), "not-authorized"),
+    (f"<abort xmlns='{SASL}'/>", "aborted"),
+    (f"<response xmlns='{SASL}'/>", "malformed-request"),
+])
+def test_failure_then_success(client, xml, condition):
+    client.send(xml)
+    answer = client.until(END)
+    assert f"<{condition}" in answer and SASL in answer
+    assert "<success" in scram(client, "SCRAM-SHA-256", "juliet", "r0m30myr0m30")
+
+
+@pytest.mark.parametrize("mangle", [lambda f: f.replace("c=biws", "c=eSws"), lambda f: f + "x"])
+def test_scram_tampered(client, mangle):
+    answer = scram(client, "SCRAM-SHA-1", "juliet", "r0m30myr0m30", mangle=mangle)
+    assert "<not-authorized" in answer
+
+
+def test_unknown_account_is_not_told(client):
+    salts = []
+    for _ in range(2):
+        client.send(auth("SCRAM-SHA-256", "n,,n=nobody,r=abc"))
+        salts.append(inner(client.until("</challenge>"), "challenge").split(b",")[1:])
+        client.send(f"<abort xmlns='{SASL}'/>")
+        client.until(END)
+    assert salts[0] == salts[1]
+    assert "<not-authorized" in scram(client, "SCRAM-SHA-256", "nobody", "x")
+
+
+def test_too_many_attempts(client):
+    for _ in range(5):
+        plain(client, "\0juliet\0wrong")
+    assert "<policy-violation" in client.until("</stream:stream>")
+
+
+def test_sasl2_bind2(client):
+    more = ("<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'><software>test</software>"
+            "</user-agent><bind xmlns='urn:xmpp:bind:0'><tag>Test</tag></bind>")
+    answer = scram(client, "SCRAM-SHA-256", "juliet", "r0m30myr0m30", sasl2=True, more=more)
+    jid = re.search("<authorization-identifier>([^<]*)<", answer).group(1)
+    assert jid.startswith(f"juliet@{client.host}/Test/")
+    assert "urn:xmpp:bind:0" in answer
+    assert "xmpp-bind" not in client.until("</stream:features>|<stream:features/>")
+    client.send(f"<iq type='get' id='p' to='{client.host}'><ping xmlns='urn:xmpp:ping'/></iq>")
+    assert jid in client.until("</iq>|<iq [^>]*/>")
+
+
+def test_sasl2_without_bind(client):
+    answer = plain(client, "\0juliet\0r0m30myr0m30", sasl2=True)
+    assert f"<authorization-identifier>juliet@{client.host}<" in answer
+    assert "urn:ietf:params:xml:ns:xmpp-bind" in client.until("</stream:features>")
+
+
+def test_sasl2_failure(client):
+    answer = plain(client, "\0juliet\0wrong", sasl2=True)
+    assert f"<not-authorized xmlns='{SASL}'" in answer
+    client.send(auth("PLAIN", "\0juliet\0r0m30myr0m30", True).replace("mechanism=",
+                                                                     "upgrade='FOO' mechanism="))
+    assert "<failure" in client.until(END)
+
+
+def test_second_login_ends_the_stream(client):
+    plain(client, "\0juliet\0r0m30myr0m30", sasl2=True)
+    client.until("</stream:features>")
+    client.send(auth("PLAIN", "\0juliet\0r0m30myr0m30", True))
+    assert "<stream:error" in client.until("</stream:stream>")
