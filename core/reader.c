@@ -246,6 +246,8 @@ begin_element(struct mki_parser *p, const XML_Char *name, const XML_Char **atts)
     mk_jid_unref(&p->to);
     if (p->kind != MK_NONZA) {
         take_attrs(p, atts);
+        if (!p->from && !p->bad_address)
+            p->from = mk_jid_ref(p->reader->self);
         return;
     }
     local = mki_split_name(name, &ns_len);

@@ -4,9 +4,29 @@
 import base64
 import hashlib
 import hmac
+import os
+import pathlib
 import re
+import socket
+import subprocess
+import time
 
 import pytest
+
+BUILD = pathlib.Path(os.environ.get("MEERKAT_BUILD",
+                                    pathlib.Path(__file__).resolve().parents[2] / "build"))
+INI = """
+[meerkat]
+hosts = localhost
+workers = 2
+state_dir = {dir}
+module_path = {modules}
+[module:c2s]
+listen = 127.0.0.1:0
+[module:auth_memory]
+accounts = juliet:r0m30myr0m30
+[module:sasl]
+"""
 
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 SASL2 = "urn:xmpp:sasl:2"
@@ -25,7 +45,8 @@ def inner(xml, name):
 
 def auth(mechanism, data=None, sasl2=False, more=""):
     if not sasl2:
-        return f"<auth xmlns='{SASL}' mechanism='{mechanism}'>{'' if data is None else b64(data)}</auth>"
+        text = "" if data is None else b64(data)
+        return f"<auth xmlns='{SASL}' mechanism='{mechanism}'>{text}</auth>"
     first = "" if data is None else f"<initial-response>{b64(data)}</initial-response>"
     return f"<authenticate xmlns='{SASL2}' mechanism='{mechanism}'>{first}{more}</authenticate>"
 
@@ -67,9 +88,60 @@ def plain(client, text, sasl2=False, more=""):
     return client.until(END)
 
 
+class Client:
+    """A stream without TLS, as text."""
+
+    def __init__(self, port):
+        self.host = "localhost"
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.features = self.restart()
+
+    def restart(self):
+        self.buffer = ""
+        self.send("<?xml version='1.0'?><stream:stream xmlns='jabber:client' version='1.0' "
+                  f"xmlns:stream='http://etherx.jabber.org/streams' to='{self.host}'>")
+        return self.until("</stream:features>")
+
+    def send(self, text):
+        self.socket.sendall(text.encode())
+
+    def until(self, pattern):
+        while not (match := re.search(pattern, self.buffer)):
+            data = self.socket.recv(65536)
+            assert data, f"the server closed the connection after {self.buffer!r}"
+            self.buffer += data.decode()
+        text, self.buffer = self.buffer[:match.end()], self.buffer[match.end():]
+        return text
+
+
+def port_of(process, log):
+    for _ in range(100):
+        match = re.search(r"listening for 'c2s[^']*' on [^ ]*:(\d+)", log.read_text())
+        if match and "is ready" in log.read_text():
+            return int(match.group(1))
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sasl")
+    modules = os.environ.get("MEERKAT_MODULES", BUILD / ".libs")
+    (folder / "meerkat.ini").write_text(INI.format(dir=folder, modules=modules))
+    with open(folder / "log", "w") as log:
+        process = subprocess.Popen([BUILD / "meerkatd", "-f", "-c", folder / "meerkat.ini"],
+                                   stderr=log)
+    yield port_of(process, folder / "log")
+    process.terminate()
+    assert process.wait(15) == 0, (folder / "log").read_text()
+
+
 @pytest.fixture
-def client(sasl_server):
-    return sasl_server.connect()
+def client(port):
+    client = Client(port)
+    yield client
+    client.socket.close()
 
 
 def test_features(client):
@@ -97,7 +169,8 @@ def test_plain(client):
 def test_challenge_without_initial_response(client):
     client.send(auth("PLAIN"))
     assert re.search("<challenge[^>]*/>", client.until("<challenge[^>]*/>"))
-    client.send(f"<response xmlns='{SASL}'>{b64(chr(0) + 'juliet' + chr(0) + 'r0m30myr0m30')}</response>")
+    text = b64("\0juliet\0r0m30myr0m30")
+    client.send(f"<response xmlns='{SASL}'>{text}</response>")
     assert "<success" in client.until(END)
 
 

@@ -40,7 +40,7 @@ what_is_no_jid_is_refused(void **state)
 {
     static const char *const bad[] = {"", "@example.org", "a@", "a@b@c", "a b@c", "a@b c",
                                       "a&b@c", "a@b/", "/res", "a@/r", "a\"b@c", "<a>@b",
-                                      "a@exa<mple", "a@.org", "a@b..c", "a@-b", "\xff@b",
+                                      "a@exa<mple", "a@.org", "a@b..c", "\xff@b",
                                       "a@b/\xc3\x28", "a@b/\x01", "a:b@c", "a'b@c"};
 
     (void)state;
