@@ -174,10 +174,11 @@ on_resource(const struct mk_resource *r, void *arg)
 static void
 close_sessions(struct auth_memory *self, struct mk_host *host, struct mk_str user)
 {
+    const struct mk_sessions *sessions = __atomic_load_n(&self->sessions, __ATOMIC_ACQUIRE);
     struct mk_jid *jid = mk_jid_new(user, mk_str_of(mk_host_name(host)), (struct mk_str){0});
 
-    if (jid && self->sessions)
-        self->sessions->each(self->sessions->self, jid, on_resource, self);
+    if (jid && sessions)
+        sessions->each(sessions->self, jid, on_resource, self);
     mk_jid_unref(&jid);
 }
 

@@ -130,7 +130,9 @@ start(struct mk_module *m, struct mk_error *err)
     struct auth_rdbms *self = mk_module_get(m);
 
     (void)err;
-    self->sessions = mk_service_nth(m, "sessions", MK_SESSIONS_ABI, 0);
+    /* Workers may be at work with us already. */
+    __atomic_store_n(&self->sessions, mk_service_nth(m, "sessions", MK_SESSIONS_ABI, 0),
+                     __ATOMIC_RELEASE);
     return 0;
 }
 

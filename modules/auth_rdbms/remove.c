@@ -39,11 +39,12 @@ on_resource(const struct mk_resource *r, void *arg)
 static void
 close_sessions(struct auth_rdbms *self, struct mk_str account)
 {
+    const struct mk_sessions *sessions = __atomic_load_n(&self->sessions, __ATOMIC_ACQUIRE);
     struct mk_jid *jid;
 
-    if (!self->sessions || !(jid = mk_jid_parse(account)))
+    if (!sessions || !(jid = mk_jid_parse(account)))
         return;
-    self->sessions->each(self->sessions->self, jid, on_resource, self);
+    sessions->each(sessions->self, jid, on_resource, self);
     mk_jid_unref(&jid);
 }
 

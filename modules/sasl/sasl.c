@@ -101,6 +101,24 @@ init_metrics(struct sasl *sasl)
                        "Log-ins refused because there were too many wrong passwords");
 }
 
+/* In init, for clients may be there as soon as c2s has started, which is before we do. */
+static int
+find_backends(struct sasl *sasl, struct mk_error *err)
+{
+    struct mk_module *m = sasl->module;
+    const struct mk_auth *auth;
+
+    for (size_t n = 0; (auth = mk_service_nth(m, "auth", MK_AUTH_ABI, n)); n++) {
+        if (n == BACKENDS_MAX)
+            return mk_fail(err, "more than %d modules provide accounts", BACKENDS_MAX);
+        sasl->backends[sasl->backend_count++] = auth;
+    }
+    sasl->anonymous = mk_service_nth(m, "auth_anonymous", MK_AUTH_ANONYMOUS_ABI, 0);
+    if (sasl->backend_count == 0 && !sasl->anonymous)
+        return mk_fail(err, "no module provides accounts: enable 'auth_rdbms' or another");
+    return 0;
+}
+
 static int
 init(struct mk_module *m, struct mk_error *err)
 {
@@ -112,7 +130,7 @@ init(struct mk_module *m, struct mk_error *err)
     sasl->addresses = throttle_new((size_t)conf->throttle_entries);
     sasl->accounts = throttle_new((size_t)conf->throttle_entries);
     sasl->c2s = mk_service_get(m, "c2s", MK_C2S_ABI, err);
-    if (!sasl->c2s || secret_init(sasl, err) < 0)
+    if (!sasl->c2s || find_backends(sasl, err) < 0 || secret_init(sasl, err) < 0)
         return -1;
     if (mk_slot_register(m, MK_SLOT_SESSION, login_free, &sasl->slot) < 0 || sasl1_init(sasl) < 0)
         return mk_fail(err, "cannot register the handlers of SASL");
@@ -123,18 +141,8 @@ init(struct mk_module *m, struct mk_error *err)
 static int
 start(struct mk_module *m, struct mk_error *err)
 {
-    struct sasl *sasl = mk_module_get(m);
-    const struct mk_auth *auth;
-
-    for (size_t n = 0; (auth = mk_service_nth(m, "auth", MK_AUTH_ABI, n)); n++) {
-        if (n == BACKENDS_MAX)
-            return mk_fail(err, "more than %d modules provide accounts", BACKENDS_MAX);
-        sasl->backends[sasl->backend_count++] = auth;
-    }
-    sasl->anonymous = mk_service_nth(m, "auth_anonymous", MK_AUTH_ANONYMOUS_ABI, 0);
-    if (sasl->backend_count == 0 && !sasl->anonymous)
-        return mk_fail(err, "no module provides accounts: enable 'auth_rdbms' or another");
-    secret_start(sasl);
+    (void)err;
+    secret_start(mk_module_get(m));
     return 0;
 }
 
@@ -154,8 +162,7 @@ unload(struct mk_module *m)
 MK_MODULE(.name = "sasl", .version = "1.0",
           .summary = "RFC 6120 §6, XEP-0388, XEP-0386: log-in of clients",
           .depends = (const char *const[]){"c2s", NULL},
-          .after = (const char *const[]){"rdbms", "auth_rdbms", "auth_memory", "auth_anonymous",
-                                         NULL},
+          .after = (const char *const[]){"auth", "auth_anonymous", "rdbms", NULL},
           .provides = (const char *const[]){"sasl", NULL}, .options = options,
           .conf_size = sizeof(struct sasl_conf), .check = check, .init = init, .start = start,
           .unload = unload);

@@ -64,14 +64,21 @@ is_group(struct cds_lfht_node *node, const void *key)
 }
 
 static struct group *
-find_group(const struct mk_table *t, struct mk_str name, uint64_t hash)
+find_at(const struct mk_table *t, struct mk_str name, uint64_t hash, struct cds_lfht_iter *iter)
 {
-    struct cds_lfht_iter iter;
     struct cds_lfht_node *node;
 
-    cds_lfht_lookup(t->groups, hash, is_group, &name, &iter);
-    node = cds_lfht_iter_get_node(&iter);
+    cds_lfht_lookup(t->groups, hash, is_group, &name, iter);
+    node = cds_lfht_iter_get_node(iter);
     return node ? caa_container_of(node, struct group, node) : NULL;
+}
+
+static const struct group *
+find_group(const struct mk_table *t, struct mk_str name)
+{
+    struct cds_lfht_iter iter;
+
+    return find_at(t, name, mk_hash(name.p, name.len), &iter);
 }
 
 static bool
@@ -148,7 +155,8 @@ static void
 change(struct mk_table *t, struct mk_str name, struct mk_str key, struct record *made)
 {
     uint64_t hash = mk_hash(name.p, name.len);
-    struct group *old = find_group(t, name, hash), *now = NULL;
+    struct cds_lfht_iter iter;
+    struct group *old = find_at(t, name, hash, &iter), *now = NULL;
     struct record *gone = NULL;
     uint32_t count = old ? old->count : 0, kept = 0;
 
@@ -169,8 +177,7 @@ change(struct mk_table *t, struct mk_str name, struct mk_str key, struct record 
             now->records[kept++] = made;
     }
     if (old && now)
-        cds_lfht_replace(t->groups, &(struct cds_lfht_iter){.node = &old->node, .next = old->node.next},
-                         hash, is_group, &name, &now->node);
+        cds_lfht_replace(t->groups, &iter, hash, is_group, &name, &now->node);
     else if (now)
         cds_lfht_add(t->groups, hash, &now->node);
     else
@@ -227,7 +234,7 @@ svc_remove(struct mk_table *t, struct mk_str group, struct mk_str key, uint64_t 
 static bool
 find_record(const struct mk_table *t, struct mk_str group, struct mk_str key, struct mk_record *out)
 {
-    const struct group *g = find_group(t, group, mk_hash(group.p, group.len));
+    const struct group *g = find_group(t, group);
 
     for (uint32_t i = 0; g && i < g->count; i++) {
         if (has_key(g->records[i], key)) {
@@ -260,7 +267,7 @@ static void
 svc_each_in(const struct mk_table *t, struct mk_str group,
             bool (*fn)(const struct mk_record *r, void *arg), void *arg)
 {
-    const struct group *g = find_group(t, group, mk_hash(group.p, group.len));
+    const struct group *g = find_group(t, group);
 
     for (uint32_t i = 0; g && i < g->count; i++) {
         struct mk_record r = show(g, g->records[i]);

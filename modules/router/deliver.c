@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/* Delivering to an account: RFC 6121 §8.5, by kind of address, kind and type of stanza. */
+#include "internal.h"
+
+#define MAX_TARGETS 64
+
+struct targets {
+    struct mk_resource list[MAX_TARGETS];
+    size_t count;
+    int highest;
+};
+
+static bool
+gather(const struct mk_resource *r, void *arg)
+{
+    struct targets *t = arg;
+
+    if (!(r->flags & MK_RESOURCE_AVAILABLE))
+        return true;
+    t->list[t->count++] = *r;
+    if (r->priority > t->highest)
+        t->highest = r->priority;
+    return t->count < MAX_TARGETS;
+}
+
+static void
+find_targets(struct router *router, const struct mk_jid *account, struct targets *t)
+{
+    t->count = 0;
+    t->highest = -129;
+    router->sessions.each(router, account, gather, t);
+}
+
+static void
+tell_delivered(struct router *router, struct mk_stanza *st, const mk_session_id *ids, size_t count)
+{
+    struct mk_ev_message_delivered ev = {MK_EVENT(ev), .stanza = st, .sessions = ids,
+                                         .count = count};
+    struct mk_jid *bare;
+
+    if (!router->hooks.delivered->chain)
+        return;
+    bare = mk_jid_bare_new(mk_stanza_to(st));
+    ev.account = bare;
+    mk_fire_message_delivered(router->hooks.delivered, &ev);
+    mk_jid_unref(&bare);
+}
+
+/* To those that have a priority of at least `lowest`; the number of them. */
+static size_t
+send_to(struct router *router, struct mk_stanza *st, const struct targets *t, int lowest)
+{
+    mk_session_id ids[MAX_TARGETS];
+    size_t count = 0;
+
+    for (size_t i = 0; i < t->count; i++) {
+        if (t->list[i].priority < lowest)
+            continue;
+        ids[count++] = t->list[i].session;
+        router->sessions.send(router, &t->list[i], st);
+    }
+    if (count && mk_stanza_kind(st) == MK_MESSAGE)
+        tell_delivered(router, st, ids, count);
+    return count;
+}
+
+/* No session takes this message (§8.5.2.2, §8.5.3.2). */
+void
+router_no_session(struct router *router, struct mk_ev_route *from)
+{
+    struct mk_ev_route ev = {MK_EVENT(ev), .stanza = mk_stanza_ref(from->stanza),
+                             .session = from->session, .host = from->host,
+                             .error = MK_ERR_SERVICE_UNAVAILABLE};
+    enum mk_verdict verdict = mk_fire_message_offline(router->hooks.offline, &ev);
+
+    if (verdict == MK_CONTINUE || verdict == MK_DENY) {
+        mk_counter_add(router->unroutable, 1);
+        router_reply(router, ev.stanza, ev.error, ev.text);
+    }
+    mk_stanza_unref(&ev.stanza);
+}
+
+/* §8.5.2.1.1: to the bare JID. */
+static void
+message_to_bare(struct router *router, struct mk_ev_route *ev)
+{
+    struct mk_stanza *st = ev->stanza;
+    struct targets t;
+
+    switch (mk_stanza_type(st)) {
+    case MK_TYPE_GROUPCHAT:
+        router_reply(router, st, MK_ERR_SERVICE_UNAVAILABLE, NULL);
+        return;
+    case MK_TYPE_ERROR:
+        return;
+    case MK_TYPE_HEADLINE:
+        find_targets(router, mk_stanza_to(st), &t);
+        send_to(router, st, &t, 0);
+        return;
+    default:
+        find_targets(router, mk_stanza_to(st), &t);
+        if (t.highest < 0 || send_to(router, st, &t, t.highest) == 0)
+            router_no_session(router, ev);
+    }
+}
+
+/* §8.5.3.2.1: to a full JID that nobody has. */
+static void
+message_to_nobody(struct router *router, struct mk_ev_route *ev)
+{
+    switch (mk_stanza_type(ev->stanza)) {
+    case MK_TYPE_NONE:
+    case MK_TYPE_NORMAL:
+    case MK_TYPE_CHAT:
+    case MK_TYPE_UNKNOWN:
+        /* A message of type chat goes on as if to the bare JID; normal ones as well (offline). */
+        message_to_bare(router, ev);
+        return;
+    case MK_TYPE_GROUPCHAT:
+        router_reply(router, ev->stanza, MK_ERR_SERVICE_UNAVAILABLE, NULL);
+        return;
+    default:
+        return;
+    }
+}
+
+static bool
+is_request(const struct mk_stanza *st)
+{
+    return mk_stanza_type(st) == MK_TYPE_GET || mk_stanza_type(st) == MK_TYPE_SET;
+}
+
+/* §8.5.2.1.3: the server answers on behalf of the account. */
+static void
+iq_to_bare(struct mk_ev_route *ev)
+{
+    struct mk_stanza *st = ev->stanza;
+    bool own = mk_jid_same_bare(mk_stanza_from(st), mk_stanza_to(st));
+
+    if (is_request(st))
+        mk_iq_dispatch(st, ev->host, ev->session, own ? MK_TO_SELF : MK_TO_OTHER);
+    else
+        mk_iq_answered(st);
+}
+
+static void
+to_bare(struct router *router, struct mk_ev_route *ev)
+{
+    struct targets t;
+
+    switch (mk_stanza_kind(ev->stanza)) {
+    case MK_MESSAGE:
+        message_to_bare(router, ev);
+        return;
+    case MK_IQ:
+        iq_to_bare(ev);
+        return;
+    default:
+        /* Subscriptions and probes were taken by the hook; what is left is for all (§8.5.2.1.2). */
+        if (mk_stanza_type(ev->stanza) == MK_TYPE_NONE ||
+            mk_stanza_type(ev->stanza) == MK_TYPE_UNAVAILABLE) {
+            find_targets(router, mk_stanza_to(ev->stanza), &t);
+            send_to(router, ev->stanza, &t, -128);
+        }
+    }
+}
+
+void
+router_deliver(struct router *router, struct mk_ev_route *ev)
+{
+    struct mk_stanza *st = ev->stanza;
+    const struct mk_jid *to = mk_stanza_to(st);
+    struct mk_resource r;
+
+    if (mk_jid_is_bare(to)) {
+        to_bare(router, ev);
+        return;
+    }
+    if (router_find(router, to, &r)) {
+        router->sessions.send(router, &r, st);
+        if (mk_stanza_kind(st) == MK_MESSAGE)
+            tell_delivered(router, st, &r.session, 1);
+        return;
+    }
+    switch (mk_stanza_kind(st)) {
+    case MK_MESSAGE:
+        message_to_nobody(router, ev);
+        return;
+    case MK_IQ:
+        if (is_request(st))
+            router_reply(router, st, MK_ERR_SERVICE_UNAVAILABLE, NULL);
+        else
+            mk_iq_answered(st);
+        return;
+    default:
+        return;
+    }
+}
+
+void
+router_to_account(struct router *router, struct mk_ev_route *ev)
+{
+    router_deliver(router, ev);
+}

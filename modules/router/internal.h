@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/* Module router: what its files share. */
+#ifndef ROUTER_INTERNAL_H
+#define ROUTER_INTERNAL_H
+
+#include <meerkat/meerkat.h>
+#include <meerkat/router.h>
+#include <meerkat/tables.h>
+
+struct router_conf {
+    char *tables;
+};
+
+/* Value of a record in the table "sessions", version 1. */
+struct entry {
+    uint64_t session;
+    uint64_t since;
+    uint16_t flags;
+    int8_t priority;
+    uint8_t reserved[5];
+};
+
+/* Stanzas that wait because an earlier one to the same account is held (hook account_in). */
+struct waiting {
+    struct waiting *next;
+    struct mk_session *session;
+    struct mk_stanza *stanza;
+};
+
+struct queue {
+    struct queue *next;
+    struct mk_jid *account;     /* bare */
+    struct waiting *first, **last;
+};
+
+struct router {
+    struct mk_module *module;
+    const struct mk_tables *tables;
+    struct mk_table *table;
+    struct mk_sessions sessions;
+    struct mk_router service;
+    struct {
+        struct mk_hook *pre, *account, *host, *offline, *remote, *delivered;
+    } hooks;
+    struct queue **queues;      /* by worker: accounts with a held stanza */
+    struct mk_gauge online;
+    struct mk_counter unroutable;
+};
+
+/* router.c */
+bool router_find(struct router *router, const struct mk_jid *full, struct mk_resource *out);
+
+/* route.c */
+extern const struct mk_hook_hold_ops router_account_hold, router_offline_hold;
+void router_route(void *self, struct mk_session *s, struct mk_stanza *st);
+void router_undelivered(struct mk_ev_undelivered *ev, void *arg);
+/* An account's stanza goes on after the hook account_in. */
+void router_to_account(struct router *router, struct mk_ev_route *ev);
+void router_reply(struct router *router, struct mk_stanza *st, enum mk_stanza_error error,
+                  const char *text);
+
+/* deliver.c: RFC 6121 §8.5 */
+void router_deliver(struct router *router, struct mk_ev_route *ev);
+void router_no_session(struct router *router, struct mk_ev_route *ev);
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/*
+ * Routing (RFC 6120 §10, RFC 6121 §8) and the service "sessions". Who is online is in the table
+ * "sessions": group = bare JID, key = resource, value = struct entry.
+ */
+#include "internal.h"
+
+/* -- the table ------------------------------------------------------------------------------ */
+
+static bool
+read_entry(const struct mk_record *r, struct entry *out)
+{
+    if (r->value.len < sizeof(*out))
+        return false;
+    memcpy(out, r->value.p, sizeof(*out));
+    return true;
+}
+
+static void
+fill(const struct mk_record *r, const struct entry *e, struct mk_resource *out)
+{
+    size_t len = r->key.len <= MK_JID_PART_MAX ? r->key.len : MK_JID_PART_MAX;
+
+    out->session = e->session;
+    out->node = r->node;
+    out->priority = e->priority;
+    out->flags = e->flags;
+    out->since = e->since;
+    memcpy(out->resource, r->key.p, len);
+    out->resource[len] = '\0';
+}
+
+static void
+write_entry(struct router *router, const struct mk_jid *jid, const struct entry *e)
+{
+    router->tables->insert(router->table, mk_jid_bare(jid), mk_jid_resource(jid),
+                           (struct mk_str){(const char *)e, sizeof(*e)}, 0, NULL, NULL);
+}
+
+static void
+close_older(struct mk_session *s, void *arg)
+{
+    (void)arg;
+    if (s)
+        mk_session_close(s, "conflict", "another client uses this resource");
+}
+
+static void
+svc_open(void *self, struct mk_session *s, void (*done)(struct mk_session *s, bool ok))
+{
+    struct router *router = self;
+    const struct mk_jid *jid = mk_session_jid(s);
+    struct entry e = {.session = mk_session_get_id(s), .since = (uint64_t)mk_time_us() / 1000};
+    struct mk_record there;
+    struct entry older;
+
+    if (router->tables->find(router->table, mk_jid_bare(jid), mk_jid_resource(jid), &there) &&
+        read_entry(&there, &older))
+        mk_session_post(router->module, older.session, close_older, NULL);
+    write_entry(router, jid, &e);
+    mk_gauge_add(router->online, 1);
+    done(s, true);
+}
+
+/* The record of this session; false when another one has taken its place. */
+static bool
+own_entry(struct router *router, const struct mk_session *s, struct entry *out)
+{
+    const struct mk_jid *jid = mk_session_jid(s);
+    struct mk_record r;
+
+    return router->tables->find(router->table, mk_jid_bare(jid), mk_jid_resource(jid), &r) &&
+           read_entry(&r, out) && out->session == mk_session_get_id(s);
+}
+
+static void
+svc_close(void *self, struct mk_session *s)
+{
+    struct router *router = self;
+    const struct mk_jid *jid = mk_session_jid(s);
+    struct entry e;
+
+    mk_gauge_add(router->online, -1);
+    if (own_entry(router, s, &e))
+        router->tables->remove(router->table, mk_jid_bare(jid), mk_jid_resource(jid), 0, NULL, NULL);
+}
+
+static void
+svc_update(void *self, struct mk_session *s, int8_t priority, unsigned set, unsigned clear)
+{
+    struct router *router = self;
+    struct entry e;
+    uint16_t flags;
+
+    if (!own_entry(router, s, &e))
+        return;
+    flags = (uint16_t)((e.flags & ~clear) | set);
+    if (flags == e.flags && priority == e.priority)
+        return;
+    e.flags = flags;
+    e.priority = priority;
+    write_entry(router, mk_session_jid(s), &e);
+}
+
+static void
+svc_get(void *self, const struct mk_session *s, struct mk_resource *out)
+{
+    struct router *router = self;
+    const struct mk_jid *jid = mk_session_jid(s);
+    struct mk_record r;
+    struct entry e;
+
+    memset(out, 0, sizeof(*out));
+    if (router->tables->find(router->table, mk_jid_bare(jid), mk_jid_resource(jid), &r) &&
+        read_entry(&r, &e))
+        fill(&r, &e, out);
+}
+
+struct visit {
+    bool (*fn)(const struct mk_resource *r, void *arg);
+    void *arg;
+};
+
+static bool
+visit_one(const struct mk_record *r, void *arg)
+{
+    struct visit *v = arg;
+    struct mk_resource out;
+    struct entry e;
+
+    if (!read_entry(r, &e))
+        return true;
+    fill(r, &e, &out);
+    return v->fn(&out, v->arg);
+}
+
+static void
+svc_each(void *self, const struct mk_jid *account,
+         bool (*fn)(const struct mk_resource *r, void *arg), void *arg)
+{
+    struct router *router = self;
+    struct visit v = {fn, arg};
+
+    router->tables->each_in(router->table, mk_jid_bare(account), visit_one, &v);
+}
+
+static void
+svc_send(void *self, const struct mk_resource *r, struct mk_stanza *st)
+{
+    (void)self;
+    mk_deliver(r->session, st);
+}
+
+static size_t
+svc_count(void *self)
+{
+    struct router *router = self;
+
+    return router->tables->count(router->table);
+}
+
+bool
+router_find(struct router *router, const struct mk_jid *full, struct mk_resource *out)
+{
+    struct mk_record r;
+    struct entry e;
+
+    if (!router->tables->find(router->table, mk_jid_bare(full), mk_jid_resource(full), &r) ||
+        !read_entry(&r, &e))
+        return false;
+    out->session = e.session;
+    out->node = r.node;
+    out->priority = e.priority;
+    out->flags = e.flags;
+    return true;
+}
+
+/* -- life cycle ----------------------------------------------------------------------------- */
+
+static void
+define_hooks(struct mk_module *m, struct router *router)
+{
+    router->hooks.pre = mk_define_route_pre(m, NULL, NULL);
+    router->hooks.account = mk_define_account_in(m, &router_account_hold, router);
+    router->hooks.host = mk_define_host_in(m, NULL, NULL);
+    router->hooks.offline = mk_define_message_offline(m, &router_offline_hold, router);
+    router->hooks.remote = mk_define_route_remote(m, NULL, NULL);
+    router->hooks.delivered = mk_define_message_delivered(m, NULL, NULL);
+}
+
+static int
+init(struct mk_module *m, struct mk_error *err)
+{
+    struct router *router = mk_zalloc(sizeof(*router));
+
+    mk_module_set(m, router);
+    router->module = m;
+    router->queues = mk_zalloc(mk_worker_count() * sizeof(*router->queues));
+    router->tables = mk_service_get(m, "tables", MK_TABLES_ABI, err);
+    if (!router->tables)
+        return -1;
+    router->table = router->tables->open(router->tables->self, m, "sessions", 1, err);
+    if (!router->table)
+        return -1;
+    define_hooks(m, router);
+    router->online = mk_gauge_new(m, "sessions", NULL, "Sessions that are bound on this node");
+    router->unroutable = mk_counter_new(m, "router_undeliverable_total", NULL,
+                                        "Stanzas that found nobody to take them");
+    router->sessions = (struct mk_sessions){.size = sizeof(router->sessions),
+                                            .self = router,
+                                            .open = svc_open,
+                                            .close = svc_close,
+                                            .update = svc_update,
+                                            .get = svc_get,
+                                            .each = svc_each,
+                                            .send = svc_send,
+                                            .count = svc_count};
+    router->service = (struct mk_router){.size = sizeof(router->service), .self = router,
+                                         .route = router_route};
+    if (mk_on(m, undelivered, MK_PRIO_LAST, router_undelivered, router) < 0 ||
+        mk_service_provide(m, "sessions", MK_SESSIONS_ABI, &router->sessions, err) < 0 ||
+        mk_service_provide(m, "router", MK_ROUTER_ABI, &router->service, err) < 0)
+        return -1;
+    return 0;
+}
+
+static void
+unload(struct mk_module *m)
+{
+    struct router *router = mk_module_get(m);
+
+    mk_free(router->queues);
+    mk_free(router);
+}
+
+static const struct mk_option options[] = {
+    MK_OPTION_MODULE(struct router_conf, tables, "local", "tables_%s", 0,
+                     "module that keeps the tables of who is online: local for one node"),
+    MK_OPTION_END};
+
+MK_MODULE(.name = "router", .version = "1.0", .summary = "Routing of stanzas (RFC 6121 §8), and who is online",
+          .depends = (const char *const[]){"tables", NULL},
+          .provides = (const char *const[]){"router", "sessions", NULL}, .options = options,
+          .conf_size = sizeof(struct router_conf), .init = init, .unload = unload);
