@@ -68,6 +68,23 @@ find_file(const char *name, const struct mk_option_list *path)
     return NULL;
 }
 
+#define PATH_BYTES 128
+
+/*
+ * A path to the descriptor that was never used before: the dynamic linker knows libraries by their
+ * paths, and descriptor numbers come again. The number of this load is written with "/." and "/".
+ */
+static void
+unique_path(char out[PATH_BYTES], int fd)
+{
+    static unsigned load;
+    char *p = out + sprintf(out, "/proc/self");
+
+    for (unsigned bits = ++load; bits; bits >>= 1)
+        p += sprintf(p, bits & 1 ? "/." : "/");
+    sprintf(p, "/fd/%d", fd);
+}
+
 /*
  * A private copy in memory is what gets mapped: overwriting the file must not pull the code away
  * from under us, and a reload must not be given the old mapping.
@@ -75,7 +92,7 @@ find_file(const char *name, const struct mk_option_list *path)
 static void *
 open_copy(const char *file)
 {
-    char name[64];
+    char name[PATH_BYTES];
     struct stat st;
     void *dl = NULL;
     int from, to;
@@ -88,7 +105,7 @@ open_copy(const char *file)
     if (from >= 0 && to >= 0 && fstat(from, &st) == 0) {
         while (at < st.st_size && sendfile(to, from, &at, (size_t)(st.st_size - at)) > 0)
             ;
-        snprintf(name, sizeof(name), "/proc/self/fd/%d", to);
+        unique_path(name, to);
         if (at == st.st_size)
             dl = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     }
