@@ -1,26 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright (c) 2026 the Meerkat authors
 """Log-in: RFC 6120 §6, XEP-0388, XEP-0386, over real sockets."""
-import base64
-import hashlib
-import hmac
-import os
-import pathlib
 import re
-import socket
-import subprocess
-import time
 
 import pytest
 
-BUILD = pathlib.Path(os.environ.get("MEERKAT_BUILD",
-                                    pathlib.Path(__file__).resolve().parents[2] / "build"))
-INI = """
-[meerkat]
-hosts = localhost
-workers = 2
-state_dir = {dir}
-module_path = {modules}
+from support import END, HASHES, SASL, SASL2, Client, auth, b64, inner, scram
+
+CONFIG = """
 [module:c2s]
 listen = 127.0.0.1:0
 [module:auth_memory]
@@ -28,118 +15,15 @@ accounts = juliet:r0m30myr0m30
 [module:sasl]
 """
 
-SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
-SASL2 = "urn:xmpp:sasl:2"
-HASHES = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
-
-
-def b64(data):
-    return base64.b64encode(data if isinstance(data, bytes) else data.encode()).decode()
-
-
-def inner(xml, name):
-    """The decoded text of the first element of this name, or None."""
-    match = re.search(rf"<{name}\b[^>]*>\s*([^<\s]*)\s*</{name}>", xml)
-    return base64.b64decode(match.group(1)) if match else None
-
-
-def auth(mechanism, data=None, sasl2=False, more=""):
-    if not sasl2:
-        text = "" if data is None else b64(data)
-        return f"<auth xmlns='{SASL}' mechanism='{mechanism}'>{text}</auth>"
-    first = "" if data is None else f"<initial-response>{b64(data)}</initial-response>"
-    return f"<authenticate xmlns='{SASL2}' mechanism='{mechanism}'>{first}{more}</authenticate>"
-
-
-END = r"(</?success[^>]*/>|</success>|</failure>|</stream:stream>)"
-
-
-def scram(client, mechanism, user, password, gs2="n,,", data=b"", sasl2=False, more="", mangle=None):
-    """Runs an exchange; returns the server's last words, having checked its signature."""
-    alg = HASHES[mechanism.removesuffix("-PLUS")]
-    bare = f"n={user},r=fyko+d2lbbFgONRv9qkxdawL"
-    client.send(auth(mechanism, gs2 + bare, sasl2, more))
-    answer = client.until(r"</challenge>|" + END)
-    challenge = inner(answer, "challenge")
-    if challenge is None:
-        return answer
-    fields = dict(part.split("=", 1) for part in challenge.decode().split(","))
-    salted = hashlib.pbkdf2_hmac(alg, password.encode(), base64.b64decode(fields["s"]),
-                                 int(fields["i"]))
-    key = hmac.digest(salted, b"Client Key", alg)
-    final = f"c={b64(gs2.encode() + data)},r={fields['r']}"
-    if mangle:
-        final = mangle(final)
-    message = f"{bare},{challenge.decode()},{final}".encode()
-    proof = hmac.digest(hashlib.new(alg, key).digest(), message, alg)
-    proof = bytes(a ^ b for a, b in zip(key, proof))
-    ns = SASL2 if sasl2 else SASL
-    client.send(f"<response xmlns='{ns}'>{b64(final + ',p=' + b64(proof))}</response>")
-    answer = client.until(END)
-    signature = inner(answer, "additional-data" if sasl2 else "success")
-    if signature:
-        server_key = hmac.digest(salted, b"Server Key", alg)
-        assert signature == b"v=" + b64(hmac.digest(server_key, message, alg)).encode()
-    return answer
-
 
 def plain(client, text, sasl2=False, more=""):
     client.send(auth("PLAIN", text, sasl2, more))
     return client.until(END)
 
 
-class Client:
-    """A stream without TLS, as text."""
-
-    def __init__(self, port):
-        self.host = "localhost"
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
-        self.features = self.restart()
-
-    def restart(self):
-        self.buffer = ""
-        self.send("<?xml version='1.0'?><stream:stream xmlns='jabber:client' version='1.0' "
-                  f"xmlns:stream='http://etherx.jabber.org/streams' to='{self.host}'>")
-        return self.until("</stream:features>")
-
-    def send(self, text):
-        self.socket.sendall(text.encode())
-
-    def until(self, pattern):
-        while not (match := re.search(pattern, self.buffer)):
-            data = self.socket.recv(65536)
-            assert data, f"the server closed the connection after {self.buffer!r}"
-            self.buffer += data.decode()
-        text, self.buffer = self.buffer[:match.end()], self.buffer[match.end():]
-        return text
-
-
-def port_of(process, log):
-    for _ in range(100):
-        match = re.search(r"listening for 'c2s[^']*' on [^ ]*:(\d+)", log.read_text())
-        if match and "is ready" in log.read_text():
-            return int(match.group(1))
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
-
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sasl")
-    modules = os.environ.get("MEERKAT_MODULES", BUILD / ".libs")
-    (folder / "meerkat.ini").write_text(INI.format(dir=folder, modules=modules))
-    with open(folder / "log", "w") as log:
-        process = subprocess.Popen([BUILD / "meerkatd", "-f", "-c", folder / "meerkat.ini"],
-                                   stderr=log)
-    yield port_of(process, folder / "log")
-    process.terminate()
-    assert process.wait(15) == 0, (folder / "log").read_text()
-
-
 @pytest.fixture
-def client(port):
-    client = Client(port)
+def client(node):
+    client = Client(node.port())
     yield client
     client.socket.close()
 
