@@ -57,13 +57,19 @@ struct mk_sql_migration {
     const char *sql;        /* statements, each ended by ';' at the end of a line */
 };
 
+/* One migration as the driver in use would run it; the texts are valid during the call. */
+typedef void (*mk_sql_schema_fn)(const char *module, unsigned number, const char *sql, void *arg);
+
 #define MK_RDBMS_ABI 1
 struct mk_rdbms {
     uint32_t size;
     void *self;
     const char *dialect;    /* "sqlite" or "pgsql" */
-    /* Says which tables a module needs; migrations that the database has not seen yet are applied
-     * before any request of this module runs. `migrations` ends with number 0 and stays valid. In init. */
+    /*
+     * Says which tables a module needs; migrations that the database has not seen yet are applied
+     * before any request of this module runs. A migration that fails keeps the node from starting,
+     * or the module from being loaded. `migrations` ends with number 0 and stays valid. In init.
+     */
     int (*schema)(void *self, struct mk_module *m, const struct mk_sql_migration *migrations,
                   struct mk_error *err);
     /* A prepared statement, kept until the module goes. In init. Borrowed. */
@@ -93,6 +99,9 @@ struct mk_rdbms {
     size_t (*rows)(const struct mk_sql_result *r);
     size_t (*affected)(const struct mk_sql_result *r);      /* rows changed */
     bool (*ready)(void *self);      /* does the database answer at the moment? Any thread. */
+    /* The tables of all modules that have called `schema`, in the dialect of the driver in use and in
+     * the order in which they are made. Needs no database. Main thread, after init. */
+    void (*print_schema)(void *self, mk_sql_schema_fn fn, void *arg);
 };
 
 /* SQL files of a module's folder inside the module: MK_SQL_FILE(name, "001_init.sql") at file scope

@@ -83,13 +83,14 @@ struct mk_rdbms_front {
     void (*changed)(void *self);
 };
 
-/* A connection for migrations; used by one thread at a time, which may block in it. */
+/* A connection for migrations. There is one at a time; its thread may block in it. */
 struct mk_rdbms_session;
 
 #define MK_RDBMS_DRIVER_ABI 1
 struct mk_rdbms_driver {
     uint32_t size;
     void *self;
+    const char *name;               /* of the module, without "rdbms_" */
     const char *dialect;            /* "sqlite", "pgsql": what mk_rdbms.dialect says */
     const char *serial;             /* for {serial}, {bytes}, {now} in migrations */
     const char *bytes;
@@ -100,7 +101,7 @@ struct mk_rdbms_driver {
      * for the moment is not a failure. Requests come from now on. Main thread. */
     int (*attach)(void *self, const struct mk_rdbms_front *front, struct mk_error *err);
     /* No request comes any more. Those under way are finished (done, or UNAVAILABLE) before this
-     * returns, or soon after. Main thread. */
+     * returns. Main thread. */
     void (*detach)(void *self);
     void (*submit)(void *self, struct mk_sql_request *request);     /* worker */
     bool (*ready)(void *self);                                      /* any thread */
@@ -108,14 +109,15 @@ struct mk_rdbms_driver {
     /*
      * Migrations. `open` connects; MK_SQL_OK, or MK_SQL_UNAVAILABLE when trying later makes sense.
      * `run` runs any number of statements separated by ';'; the rows of the last one go to `answer`
-     * (may be NULL). `cancel` makes a `run` on another thread return soon.
+     * (may be NULL). Closing a session inside a transaction rolls it back. `cancel` makes an `open` or
+     * `run` on another thread return soon, and every later one at once.
      */
     enum mk_sql_status (*open)(void *self, struct mk_rdbms_session **session_out,
                                struct mk_error *err);
     enum mk_sql_status (*run)(struct mk_rdbms_session *session, const char *sql,
                               struct mk_sql_answer *answer, struct mk_error *err);
-    void (*cancel)(struct mk_rdbms_session *session);
     void (*close)(struct mk_rdbms_session *session);
+    void (*cancel)(void *self);
 };
 
 /* -- filling an answer ---------------------------------------------------------------------- */

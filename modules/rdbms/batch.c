@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /* A batch collects the steps of a transaction; running it makes one request of them. */
+#include "config.h"
+
 #include "priv.h"
 
 struct mk_sql_batch {

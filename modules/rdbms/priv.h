@@ -20,9 +20,8 @@ struct conf {
 
 /* How far the tables of a module are. Atomic: written by the migration thread. */
 enum owner_state {
-    OWNER_PLAIN,                /* needs none of its own: waits for everybody's first migrations */
+    OWNER_READY,                /* it has its tables, or needs none of its own */
     OWNER_WAITS,
-    OWNER_READY,
     OWNER_FAILED,
 };
 
@@ -34,7 +33,6 @@ struct owner {
     char *name;
     int state;
     const struct mk_sql_migration *migrations;
-    size_t migration_count;
 };
 
 struct mk_sql_stmt {
@@ -62,10 +60,9 @@ struct request {
     struct request *older;      /* list of what is under way, in the order of time */
     struct request *newer;
     uint64_t deadline;          /* ms */
-    int64_t began;              /* µs */
+    uint64_t began;             /* µs */
     size_t bytes;
     bool counted;               /* in the list and in the limits */
-    bool held;                  /* waits for migrations: not with the driver */
     bool told;                  /* fn has been called */
 };
 
@@ -86,13 +83,12 @@ struct migrator {
     pthread_mutex_t lock;
     pthread_cond_t wake;        /* for the thread */
     pthread_cond_t done;        /* for those who wait for it */
-    struct owner *waiting;
-    struct mk_rdbms_session *session;
-    unsigned failures;          /* attempts in a row without a database */
-    unsigned seed;
-    bool running;
+    struct owner *waiting;      /* in the order of the modules */
+    bool has_thread;
+    bool working;
     bool stopping;
     bool poked;
+    unsigned failures;          /* attempts in a row without a database */
     struct mk_error error;      /* of the migration that failed last */
 };
 
@@ -106,11 +102,10 @@ struct rdbms {
     uint32_t stmt_count;
     struct lane *lanes;
     size_t lane_count;
-    size_t under_way;           /* atomic */
-    unsigned gate;              /* atomic: owners without their tables, and 1 until start */
+    unsigned pending;           /* atomic: owners that wait for their tables */
+    bool away;                  /* atomic: migrations wait because there is no database */
     bool stopping;              /* atomic */
     struct migrator migrator;
-    struct mk_counter requests;
     struct mk_counter status[MK_SQL_ERROR + 1];
     struct mk_counter timeouts;
     struct mk_histogram seconds;
@@ -153,10 +148,14 @@ void result_functions(struct mk_rdbms *api);
 void result_release(struct mk_sql_result *result);
 
 /* migrate.c */
+void migrate_init(struct rdbms *f);
+void migrate_release(struct rdbms *f);
 int migrate_schema(void *self, struct mk_module *m, const struct mk_sql_migration *migrations,
                    struct mk_error *err);
+/* Applies what waits, and returns when that is done or has to wait for the database. */
 int migrate_start(struct rdbms *f, struct mk_error *err);
 void migrate_stop(struct rdbms *f);
 void migrate_poke(void *self);
+void migrate_print(void *self, mk_sql_schema_fn fn, void *arg);
 
 #endif

@@ -5,9 +5,23 @@
  * there), and told to whoever asked, on the same worker. A request that took too long is told
  * "unavailable" then; it is freed, and leaves the limits, only when the driver gives it back.
  */
+#include "config.h"
+
+#include <time.h>
+
 #include <meerkat/log.h>
 
 #include "priv.h"
+
+/* Of a clock that never jumps. */
+static uint64_t
+now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
 
 /* -- making ---------------------------------------------------------------------------------- */
 
@@ -85,7 +99,7 @@ request_new(struct rdbms *f, const struct call *call, size_t values, size_t byte
     q->fn = call->fn;
     q->arg = call->arg;
     q->bytes = size;
-    q->began = mk_time_us();
+    q->began = now_us();
     mk_module_enter(q->module);
     return q;
 }
@@ -127,7 +141,6 @@ request_free(struct request *q)
         lane->count--;
         lane->bytes -= q->bytes;
         mk_gauge_add(q->rdbms->queue, -1);
-        __atomic_sub_fetch(&q->rdbms->under_way, 1, __ATOMIC_RELEASE);
     }
     mk_buf_release(&q->r.answer.cells);
     mk_module_leave(q->module);
@@ -159,7 +172,7 @@ tell(struct request *q, struct mk_sql_answer *answer)
 
     q->told = true;
     mk_counter_add(f->status[answer->status], 1);
-    mk_histogram_add(f->seconds, (uint64_t)(mk_time_us() - q->began));
+    mk_histogram_add(f->seconds, now_us() - q->began);
     if (q->fn)
         q->fn(&result, q->arg);
     result_release(&result);
@@ -289,46 +302,30 @@ on_timer(void *arg)
 
 /* -- migrations not yet done ----------------------------------------------------------------- */
 
-enum passage { PASS, WAIT, REFUSE };
-
-static enum passage
-passage_of(struct rdbms *f, const struct owner *owner)
-{
-    switch (__atomic_load_n(&owner->state, __ATOMIC_ACQUIRE)) {
-    case OWNER_READY:
-        return PASS;
-    case OWNER_FAILED:
-        return REFUSE;
-    case OWNER_WAITS:
-        return WAIT;
-    default:
-        return __atomic_load_n(&f->gate, __ATOMIC_ACQUIRE) == 0 ? PASS : WAIT;
-    }
-}
-
+/* Keeps a request until the tables are there. */
 static void
 hold(struct lane *lane, struct request *q)
 {
-    q->held = true;
     q->r.next = NULL;
     *lane->held_end = &q->r;
     lane->held_end = &q->r.next;
 }
 
-/* Gives a request the driver, in the lane's order. True when it has to wait. */
-static bool
+/* Gives a request to the driver, or keeps or refuses it. */
+static void
 dispatch(struct rdbms *f, struct request *q)
 {
-    switch (passage_of(f, q->owner)) {
-    case PASS:
+    if (__atomic_load_n(&f->stopping, __ATOMIC_ACQUIRE)) {
+        fail_later(q, MK_SQL_UNAVAILABLE, "the server stops");
+    } else if (__atomic_load_n(&q->owner->state, __ATOMIC_ACQUIRE) == OWNER_FAILED) {
+        fail_later(q, MK_SQL_ERROR, "the tables of the module could not be made");
+    } else if (__atomic_load_n(&f->pending, __ATOMIC_ACQUIRE) == 0) {
         q->r.next = NULL;
         f->driver->submit(f->driver->self, &q->r);
-        return false;
-    case REFUSE:
-        fail_later(q, MK_SQL_ERROR, "the module's tables could not be made");
-        return false;
-    default:
-        return true;
+    } else if (__atomic_load_n(&f->away, __ATOMIC_ACQUIRE)) {
+        fail_later(q, MK_SQL_UNAVAILABLE, "the database is not available yet");
+    } else {
+        hold(&f->lanes[q->r.worker], q);
     }
 }
 
@@ -344,11 +341,10 @@ release_held(void *arg)
         struct request *q = (struct request *)r;
 
         next = r->next;
-        q->held = false;
         if (r->dead)
             request_free(q);
-        else if (dispatch(lane->rdbms, q))
-            hold(lane, q);
+        else
+            dispatch(lane->rdbms, q);
     }
 }
 
@@ -374,7 +370,6 @@ count_in(struct lane *lane, struct request *q, uint64_t timeout)
     lane->count++;
     lane->bytes += q->bytes;
     mk_gauge_add(lane->rdbms->queue, 1);
-    __atomic_add_fetch(&lane->rdbms->under_way, 1, __ATOMIC_RELAXED);
     arm(lane, now);
 }
 
@@ -400,13 +395,8 @@ request_run(struct rdbms *f, const struct call *call)
 
     MK_ASSERT(mk_worker_self());
     lane = &f->lanes[mk_worker_index(mk_worker_self())];
-    mk_counter_add(f->requests, 1);
     if (why || call->count == 0) {
         answer_at_once(f, call, why ? MK_SQL_ERROR : MK_SQL_OK, why ? why : "");
-        return;
-    }
-    if (__atomic_load_n(&f->stopping, __ATOMIC_ACQUIRE)) {
-        answer_at_once(f, call, MK_SQL_UNAVAILABLE, "the server stops");
         return;
     }
     /* One request may be as large as it likes when nothing else is under way. */
@@ -421,8 +411,7 @@ request_run(struct rdbms *f, const struct call *call)
     q->r.keyed = call->key != NULL;
     q->r.hash = call->key ? mk_hash(call->key, strlen(call->key)) : 0;
     count_in(lane, q, conf->timeout);
-    if (dispatch(f, q))
-        hold(lane, q);
+    dispatch(f, q);
 }
 
 void

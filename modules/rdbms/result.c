@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /* Reading an answer: rows are cells one behind the other, see struct mk_sql_cell. */
+#include "config.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /* The registry of statements, by module and text. Main thread, in init; workers only read. */
+#include "config.h"
+
 #include "priv.h"
 
 struct owner *
 owner_of(struct rdbms *f, struct mk_module *m)
 {
     const char *name = mk_module_name(m);
-    struct owner *o;
+    struct owner *o, **end = &f->owners;
 
-    for (o = f->owners; o; o = o->next) {
+    for (; (o = *end); end = &o->next) {
         if (strcmp(o->name, name) == 0) {
             o->module = m;      /* it may have been loaded anew */
             return o;
@@ -18,9 +20,8 @@ owner_of(struct rdbms *f, struct mk_module *m)
     o = mk_zalloc(sizeof(*o));
     o->name = mk_strdup(name);
     o->module = m;
-    o->state = OWNER_PLAIN;
-    o->next = f->owners;
-    f->owners = o;
+    /* Behind the others: the order of the modules is that of their tables. */
+    *end = o;
     return o;
 }
 
