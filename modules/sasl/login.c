@@ -261,6 +261,8 @@ login_start(struct login *l, const struct profile *profile, const char *mechanis
         login_fail(l, profile, FAIL_TEMPORARY, "too many failed log-ins, try again later");
     else if (initial)
         mech->step(l, *initial);
+    else if (mech->kind == MECH_ANONYMOUS)
+        mech->step(l, (struct mk_str){0}); /* XEP-0175 §2: clients leave the trace out */
     else
         login_challenge(l, (struct mk_str){0}); /* in all our mechanisms the client begins */
 }
