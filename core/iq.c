@@ -192,6 +192,7 @@ mk_iq_hold(struct mk_iq *iq)
     mk_module_enter(iq->module);
     if (copy->session && !mk_session_is_closed(copy->session))
         mk_session_pause(copy->session);
+    mk_session_unsettle(copy->session);
     return copy;
 }
 
@@ -213,6 +214,7 @@ send_reply(struct mk_iq *iq, struct mk_stanza *reply)
     mk_stanza_unref(&reply);
     if (!iq->held)
         return;
+    mk_session_settle(s);
     if (s && mk_session_is_paused(s))
         mk_session_unpause(s);
     mk_module_leave(iq->module);

@@ -30,6 +30,7 @@ struct mk_session {
     uint8_t slot_count;
     bool closed;
     uint16_t pauses;
+    uint32_t unsettled;
 };
 
 struct delivery {
@@ -266,6 +267,31 @@ mk_session_is_paused(const struct mk_session *s)
     return s->pauses > 0;
 }
 
+/* -- input that is not dealt with yet ------------------------------------------------------- */
+
+void
+mk_session_unsettle(struct mk_session *s)
+{
+    if (s)
+        s->unsettled++;
+}
+
+void
+mk_session_settle(struct mk_session *s)
+{
+    if (!s)
+        return;
+    MK_ASSERT(s->unsettled > 0);
+    if (--s->unsettled == 0 && !s->closed && s->ops->settled)
+        s->ops->settled(s);
+}
+
+unsigned
+mk_session_unsettled(const struct mk_session *s)
+{
+    return s->unsettled;
+}
+
 /* -- delivering ----------------------------------------------------------------------------- */
 
 void
@@ -283,16 +309,23 @@ mk_session_close(struct mk_session *s, const char *condition, const char *text)
         s->ops->close(s, condition, text);
 }
 
+void
+mk_undelivered(mk_session_id id, struct mk_stanza *st)
+{
+    struct mk_ev_undelivered ev = {MK_EVENT(ev), .session = id, .stanza = st};
+
+    mk_fire_undelivered(undelivered, &ev);
+}
+
 static void
 deliver_here(mk_session_id id, struct mk_stanza *st)
 {
     struct mk_session *s = mk_session_find(id);
-    struct mk_ev_undelivered ev = {MK_EVENT(ev), .session = id, .stanza = st};
 
     if (s)
         mk_session_deliver(s, st);
-    else
-        mk_fire_undelivered(undelivered, &ev);
+    else if (mk_stanza_given_up(st))
+        mk_undelivered(id, st);
 }
 
 static void

@@ -21,6 +21,7 @@ struct mk_stanza {
     bool bad_address;
     bool id_escape;             /* the id needs escaping */
     uint32_t child_count;
+    int32_t others;             /* atomic: receivers beside the last one; -1: a copy */
     struct mk_jid *from;
     struct mk_jid *to;
     const char *id;

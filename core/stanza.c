@@ -446,6 +446,7 @@ mk_stanza_readdress(const struct mk_stanza *st, const struct mk_jid *from, const
     copy->to = mk_jid_ref(to);
     copy->owner = mk_stanza_ref(st->owner);
     copy->tree = NULL;
+    copy->others = 0;
     return copy;
 }
 
@@ -543,6 +544,22 @@ mk_stanza_error_reply(const struct mk_stanza *st, enum mk_stanza_error e, const 
         mk_xml_leaf(x, "text", MK_NS_STANZAS, mk_str_of(text));
     reply = mk_stanza_new(st->kind, MK_TYPE_ERROR, st->to, st->from, st->id, x);
     return reply;
+}
+
+void
+mk_stanza_set_receivers(struct mk_stanza *st, unsigned n)
+{
+    st->others = (int32_t)n - 1;
+}
+
+bool
+mk_stanza_given_up(struct mk_stanza *st)
+{
+    int32_t others = __atomic_load_n(&st->others, __ATOMIC_ACQUIRE);
+
+    /* A copy stays one, and the last receiver finds zero. */
+    return others == 0 ||
+           (others > 0 && __atomic_fetch_sub(&st->others, 1, __ATOMIC_ACQ_REL) == 0);
 }
 
 struct mk_stanza *

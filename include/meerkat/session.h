@@ -31,6 +31,8 @@ struct mk_session_ops {
     void (*destroy)(struct mk_session *s);
     /* The last of its pauses (iq.h) ended: input may go on. */
     void (*resumed)(struct mk_session *s);
+    /* The last of its unsettled stanzas was settled. May be NULL. */
+    void (*settled)(struct mk_session *s);
 };
 
 /* -- for the module that owns sessions ------------------------------------------------------ */
@@ -66,6 +68,16 @@ MK_API void mk_session_unref(struct mk_session **s);
 MK_API void mk_session_deliver(struct mk_session *s, struct mk_stanza *st);
 MK_API void mk_session_close(struct mk_session *s, const char *condition, const char *text);
 
+/*
+ * A stanza of this session's input is not dealt with yet: a hook chain or an IQ is held, or it waits behind one.
+ * It must not be acknowledged to the client (XEP-0198 §4) before it is settled. Counted: whoever holds
+ * a stanza for this session calls unsettle once and settle once, even when the session has ended
+ * meanwhile (then with a reference). NULL is fine. On the session's worker.
+ */
+MK_API void mk_session_unsettle(struct mk_session *s);
+MK_API void mk_session_settle(struct mk_session *s);
+MK_API unsigned mk_session_unsettled(const struct mk_session *s);
+
 /* -- for everybody, any thread ------------------------------------------------------------- */
 
 /*
@@ -85,13 +97,17 @@ MK_API struct mk_worker *mk_session_id_worker(mk_session_id id);
 /* Calls fn for every session of this worker that is bound. Worker. */
 MK_API void mk_session_each(mk_session_fn fn, void *arg);
 
-/* Fired by the core, cannot be held: a stanza whose session was gone when it arrived. */
+/* Fired by the core, cannot be held: a stanza whose session was gone when it arrived, or that its session gives
+ * back (mk_undelivered). Whoever routes deals with it as if the session had never been there. */
 struct mk_ev_undelivered {
     struct mk_hook_head head;
     mk_session_id session;
     struct mk_stanza *stanza;
 };
 MK_NOTICE(undelivered, struct mk_ev_undelivered)
+/* For whoever owns or queues for a session: this stanza does not reach it. `st` is borrowed; ask
+ * mk_stanza_given_up first. Worker. */
+MK_API void mk_undelivered(mk_session_id id, struct mk_stanza *st);
 
 /* -- slots: a module's own data at an object ----------------------------------------------- */
 

@@ -145,6 +145,15 @@ MK_API struct mk_stanza *mk_stanza_without(const struct mk_stanza *st, const cha
  * (it is one itself, or an iq result). `text` NULL: none. `content` is taken. */
 MK_API struct mk_stanza *mk_stanza_error_reply(const struct mk_stanza *st, enum mk_stanza_error e,
                                                const char *text) MK_NODISCARD;
+/*
+ * Who answers for a stanza that is given to several sessions at once, or to one that need not get it. Whoever
+ * makes it says so before anybody else has it; nobody: the number of receivers is one.
+ */
+#define MK_RECEIVERS_NONE 0u        /* a copy: the original is dealt with elsewhere (XEP-0280) */
+MK_API void mk_stanza_set_receivers(struct mk_stanza *st, unsigned n);
+/* A receiver cannot take it. True: none of the others has it either, so it must be dealt with. Each receiver
+ * asks at most once. Any thread. */
+MK_API bool mk_stanza_given_up(struct mk_stanza *st) MK_NODISCARD;
 MK_API struct mk_stanza *mk_stanza_result(const struct mk_stanza *st,
                                           struct mk_xml *content) MK_NODISCARD;
 

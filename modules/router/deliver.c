@@ -47,21 +47,39 @@ tell_delivered(struct router *router, struct mk_stanza *st, const mk_session_id 
     mk_jid_unref(&bare);
 }
 
+/* A message for several: one that loses it must not make the others get it again. */
+static struct mk_stanza *
+for_several(struct mk_stanza *st, size_t count)
+{
+    struct mk_stanza *copy;
+
+    if (count < 2 || mk_stanza_kind(st) != MK_MESSAGE)
+        return mk_stanza_ref(st);
+    copy = mk_stanza_readdress(st, mk_stanza_from(st), mk_stanza_to(st));
+    mk_stanza_set_receivers(copy, (unsigned)count);
+    return copy;
+}
+
 /* To those that have a priority of at least `lowest`; the number of them. */
 static size_t
 send_to(struct router *router, struct mk_stanza *st, const struct targets *t, int lowest)
 {
     mk_session_id ids[MAX_TARGETS];
-    size_t count = 0;
+    size_t chosen[MAX_TARGETS], count = 0;
+    struct mk_stanza *copy;
 
     for (size_t i = 0; i < t->count; i++) {
-        if (t->list[i].priority < lowest)
-            continue;
-        ids[count++] = t->list[i].session;
-        router->sessions.send(router, &t->list[i], st);
+        if (t->list[i].priority >= lowest)
+            chosen[count++] = i;
+    }
+    copy = for_several(st, count);
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = t->list[chosen[i]].session;
+        router->sessions.send(router, &t->list[chosen[i]], copy);
     }
     if (count && mk_stanza_kind(st) == MK_MESSAGE)
-        tell_delivered(router, st, ids, count);
+        tell_delivered(router, copy, ids, count);
+    mk_stanza_unref(&copy);
     return count;
 }
 

@@ -26,6 +26,7 @@ hold_keep(void *arg)
 
     mk_stanza_ref(ev->stanza);
     mk_session_ref(ev->session);
+    mk_session_unsettle(ev->session);
 }
 
 static void
@@ -34,6 +35,7 @@ hold_drop(void *arg)
     struct mk_ev_route *ev = arg;
 
     mk_stanza_unref(&ev->stanza);
+    mk_session_settle(ev->session);
     mk_session_unref(&ev->session);
 }
 
@@ -66,6 +68,7 @@ wait_in(struct queue *q, struct mk_session *s, struct mk_stanza *st)
 
     w->session = mk_session_ref(s);
     w->stanza = mk_stanza_ref(st);
+    mk_session_unsettle(s);
     *q->last = w;
     q->last = &w->next;
 }
@@ -110,6 +113,7 @@ account_finish(void *arg, enum mk_verdict verdict, void *self)
             q->last = &q->first;
         held = ask_account(router, mk_session_is_closed(w->session) ? NULL : w->session, w->stanza,
                            mk_host_find(mk_jid_domain(mk_stanza_to(w->stanza))));
+        mk_session_settle(w->session);
         mk_session_unref(&w->session);
         mk_stanza_unref(&w->stanza);
         mk_free(w);
@@ -238,7 +242,8 @@ router_undelivered(struct mk_ev_undelivered *event, void *arg)
     struct mk_stanza *st = event->stanza;
     struct mk_ev_route ev = {MK_EVENT(ev)};
 
-    if (!mk_stanza_to(st) || !mk_stanza_from(st))
+    /* Presence to all resources has reached the others; the lost one does not want it any more. */
+    if (!mk_stanza_to(st) || !mk_stanza_from(st) || mk_stanza_kind(st) == MK_PRESENCE)
         return;
     ev.host = mk_host_find(mk_jid_domain(mk_stanza_to(st)));
     if (!ev.host)
