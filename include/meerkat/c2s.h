@@ -78,7 +78,7 @@ struct mk_ev_session {
 };
 MK_NOTICE(session_bound, struct mk_ev_session)
 /* A bound session ends: fired once, whatever the cause, while its slots are still there; the router
- * does not find it any more. */
+ * does not find it any more. When we close the stream it comes before </stream:stream> is written. */
 MK_NOTICE(session_unbound, struct mk_ev_session)
 
 /*
@@ -98,6 +98,10 @@ MK_NOTICE(session_in, struct mk_ev_session_stanza)
 MK_FILTER(session_out, struct mk_ev_session_stanza)
 MK_NOTICE(session_flush, struct mk_ev_session)
 MK_FILTER(session_lost, struct mk_ev_session)
+/* A connection was moved to this session (service "c2s", `move`): after `done`, before its input. */
+MK_NOTICE(session_resumed, struct mk_ev_session)
+/* All stanzas that came from this session are dealt with (mk_session_unsettle). */
+MK_NOTICE(session_settled, struct mk_ev_session)
 
 /* -- service "c2s": calls come on the session's worker -------------------------------------- */
 
@@ -127,7 +131,8 @@ struct mk_c2s {
      * Moves the connection of `from` (authenticated, not bound) to session `to`, of whichever
      * worker, dropping a connection that `to` may still have. When it worked, `done` runs on the
      * worker of `to` with that session and true, and `from` is no more; else on this worker with
-     * `from` and false. Input waits meanwhile and is read on at `to`.
+     * `from` (NULL when it has ended) and false. Input waits meanwhile and is read on at `to`.
+     * Not from inside a hook that `from` fires on its input: pause it and post.
      */
     void (*move)(struct mk_session *from, mk_session_id to, mk_c2s_move_fn done, void *data);
     /*
@@ -146,6 +151,9 @@ struct mk_c2s {
     uint64_t (*last_input)(const struct mk_session *s);
     /* Drops the connection as if it were lost (a dead peer): session_lost decides what follows. */
     void (*drop)(struct mk_session *s, const char *reason);
+    /* As `end`, with an element of the application's own in the error (RFC 6120 §4.9.4); `app` is
+     * taken. */
+    void (*end_app)(struct mk_session *s, const char *condition, struct mk_xml *app);
 };
 
 MK_END

@@ -176,6 +176,12 @@ svc_end(struct mk_session *session, const char *condition, const char *text)
     stream_close(mk_session_data(session), condition, text);
 }
 
+static void
+svc_end_app(struct mk_session *session, const char *condition, struct mk_xml *app)
+{
+    stream_close_app(mk_session_data(session), condition, NULL, app);
+}
+
 static uint64_t
 svc_last_input(const struct mk_session *session)
 {
@@ -203,7 +209,8 @@ static const struct mk_c2s service = {.size = sizeof(service),
                                       .peer_address = svc_peer_address,
                                       .end = svc_end,
                                       .last_input = svc_last_input,
-                                      .drop = svc_drop};
+                                      .drop = svc_drop,
+                                      .end_app = svc_end_app};
 
 /* -- life cycle ----------------------------------------------------------------------------- */
 
@@ -225,6 +232,8 @@ define_hooks(struct mk_module *m, struct c2s_hooks *h)
     h->out = mk_define_session_out(m, NULL, NULL);
     h->flush = mk_define_session_flush(m, NULL, NULL);
     h->lost = mk_define_session_lost(m, NULL, NULL);
+    h->resumed = mk_define_session_resumed(m, NULL, NULL);
+    h->settled = mk_define_session_settled(m, NULL, NULL);
 }
 
 static void

@@ -68,7 +68,7 @@ struct stream {
     bool dirty;                 /* in the lane's list: something was written this turn */
     bool had_stanza;            /* a stanza was written this turn */
     bool ended;                 /* no more of this stream */
-    bool in_input;
+    bool unbound;               /* session_unbound was fired */
     char *lang;
     struct mk_timer *timer;     /* log-in, or closing */
     struct stream *next_dirty;
@@ -87,7 +87,7 @@ struct lane {
 struct c2s_hooks {
     struct mk_hook *features, *element, *iq;
     struct mk_hook *send[3], *receive[3];       /* by enum mk_stanza_kind */
-    struct mk_hook *bound, *unbound, *in, *out, *flush, *lost;
+    struct mk_hook *bound, *unbound, *in, *out, *flush, *lost, *resumed, *settled;
 };
 
 struct c2s {
@@ -143,6 +143,11 @@ void stream_drained(struct stream *s);
 struct mk_buf *stream_out(struct stream *s);
 void stream_mark(struct stream *s);
 void stream_close(struct stream *s, const char *condition, const char *text);
+/* The same; `app` (may be NULL) is taken. */
+void stream_close_app(struct stream *s, const char *condition, const char *text,
+                      struct mk_xml *app);
+/* Logging in must be done within its time, from now. */
+void stream_arm_login(struct stream *s);
 /* Ends the session for good: told to all, memory goes. */
 void stream_end(struct stream *s, const char *reason);
 void stream_send_features(struct stream *s);

@@ -12,7 +12,6 @@ struct travel {
     struct conn *conn;
     struct mk_reader *reader;
     unsigned flags;
-    struct mk_buf pending;
     mk_c2s_move_fn done;
     void *data;
 };
@@ -20,6 +19,8 @@ struct travel {
 static void
 travel_free(struct travel *t)
 {
+    if (t->conn)
+        address_leave(t->c2s, t->conn->address);
     conn_free(&t->conn);
     mk_reader_free(&t->reader);
     mk_free(t);
@@ -57,12 +58,33 @@ arrive_back(struct mk_session *session, void *arg)
     if (session) {
         s = mk_session_data(session);
         settle(s, t);
-        mk_session_unpause(session);
+        stream_arm_login(s);
         t->done(session, false, t->data);
+        mk_session_unpause(session);
     } else {
         t->done(NULL, false, t->data);
     }
     travel_free(t);
+}
+
+/*
+ * A connection that is still there is an old one: the client says that it lost it. Should it read on all the
+ * same, it learns why there is no more (XEP-0198 §5).
+ */
+static void
+drop_old(struct stream *s)
+{
+    if (!s->conn)
+        return;
+    if (conn_flush(s->conn) == 0 && conn_queued(s->conn) == 0 && !s->conn->handshaking) {
+        mk_buf_add_cstr(&s->conn->out,
+                        "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+                        "</stream:error></stream:stream>");
+        (void)conn_flush(s->conn);
+    }
+    address_leave(s->c2s, s->conn->address);
+    conn_free(&s->conn);
+    mk_reader_free(&s->reader);
 }
 
 static void
@@ -70,17 +92,13 @@ arrive(struct mk_session *session, void *arg)
 {
     struct travel *t = arg;
     struct stream *s = session ? mk_session_data(session) : NULL;
+    struct mk_ev_session ev = {MK_EVENT(ev), .session = session};
 
-    if (!s || s->ended || s->state == STREAM_CLOSING || !(s->flags & MK_STREAM_BOUND)) {
+    if (!s || s->ended || s->unbound || s->state == STREAM_CLOSING || !(s->flags & MK_STREAM_BOUND)) {
         mk_session_post(t->c2s->module, t->from, arrive_back, t);
         return;
     }
-    /* A connection that is still there is an old one: the client says that it lost it. */
-    if (s->conn) {
-        address_leave(s->c2s, s->conn->address);
-        conn_free(&s->conn);
-        mk_reader_free(&s->reader);
-    }
+    drop_old(s);
     settle(s, t);
     s->flags = (s->flags & ~(unsigned)(MK_STREAM_DETACHED | MK_STREAM_SECURE | MK_STREAM_DIRECT_TLS |
                                        MK_STREAM_LOOPBACK)) |
@@ -92,10 +110,15 @@ arrive(struct mk_session *session, void *arg)
     mk_reader_set(s->reader, &s->c2s->limits, s);
     mk_reader_set_self(s->reader, mk_session_jid(session));
     mk_session_post(t->c2s->module, t->from, end_shell, NULL);
-    t->done(session, true, t->data);
-    travel_free(t);
+    /* The pause makes the input that travelled along be read when all is done. */
     mk_session_pause(session);
+    mk_session_ref(session);
+    t->done(session, true, t->data);
+    if (!mk_session_is_closed(session) && !s->unbound)
+        mk_fire_session_resumed(s->c2s->hooks.resumed, &ev);
     mk_session_unpause(session);
+    mk_session_unref(&session);
+    travel_free(t);
 }
 
 void

@@ -152,40 +152,74 @@ login_deadline(void *arg)
     stream_close(s, "connection-timeout", "log in sooner");
 }
 
-void
-stream_close(struct stream *s, const char *condition, const char *text)
+/* Nobody finds the session any more: what is sent to it from now goes where it went without it. */
+static void
+unbind(struct stream *s, const char *reason)
 {
-    struct mk_buf *out;
+    struct mk_ev_session ev = {MK_EVENT(ev), .session = s->session, .reason = reason};
 
-    if (s->ended || s->state == STREAM_CLOSING)
+    if (!(s->flags & MK_STREAM_BOUND) || s->unbound)
         return;
-    if (!s->conn) {
+    s->unbound = true;
+    s->c2s->sessions->close(s->c2s->sessions->self, s->session);
+    mk_fire_session_unbound(s->c2s->hooks.unbound, &ev);
+}
+
+static void
+write_error(struct stream *s, const char *condition, const char *text, struct mk_xml *app)
+{
+    struct mk_buf *out = stream_out(s);
+
+    mk_counter_add(s->c2s->metrics.errors, 1);
+    mk_buf_printf(out, "<stream:error><%s xmlns='" NS_STREAM_ERRORS "'/>", condition);
+    if (text) {
+        mk_buf_add_cstr(out, "<text xmlns='" NS_STREAM_ERRORS "' xml:lang='en'>");
+        mk_xml_escape(out, mk_str_of(text));
+        mk_buf_add_cstr(out, "</text>");
+    }
+    if (app)
+        mk_buf_add_str(out, mk_xml_str(app));
+    mk_buf_add_cstr(out, "</stream:error>");
+    mk_log(s->session, MK_LOG_DEBUG, "c2s.error", "stream error '%s': %s", condition,
+           text ? text : "");
+}
+
+static void
+close_open(struct stream *s, const char *condition, const char *text, struct mk_xml *app)
+{
+    if (!s->conn || s->conn->handshaking) {
         stream_end(s, condition ? condition : "closed");
         return;
     }
-    if (s->conn->handshaking) {
-        stream_end(s, condition ? condition : "closed");
-        return;
-    }
+    unbind(s, condition ? condition : "closed");
     if (!s->header_sent)
         send_header(s);
-    out = stream_out(s);
-    if (condition) {
-        mk_counter_add(s->c2s->metrics.errors, 1);
-        mk_buf_printf(out, "<stream:error><%s xmlns='" NS_STREAM_ERRORS "'/>", condition);
-        if (text) {
-            mk_buf_add_cstr(out, "<text xmlns='" NS_STREAM_ERRORS "' xml:lang='en'>");
-            mk_xml_escape(out, mk_str_of(text));
-            mk_buf_add_cstr(out, "</text>");
-        }
-        mk_buf_add_cstr(out, "</stream:error>");
-        mk_log(s->session, MK_LOG_DEBUG, "c2s.error", "stream error '%s': %s", condition,
-               text ? text : "");
-    }
-    mk_buf_add_cstr(out, "</stream:stream>");
+    if (condition)
+        write_error(s, condition, text, app);
+    mk_buf_add_cstr(stream_out(s), "</stream:stream>");
     s->state = STREAM_CLOSING;
     mk_timer_free(&s->timer);
     s->timer = mk_timer_new(s->c2s->module, conf_of(s->c2s, s)->close_timeout, end_deadline, s);
+}
+
+void
+stream_close_app(struct stream *s, const char *condition, const char *text, struct mk_xml *app)
+{
+    if (!s->ended && !s->unbound && s->state != STREAM_CLOSING)
+        close_open(s, condition, text, app);
+    mk_xml_free(&app);
+}
+
+void
+stream_close(struct stream *s, const char *condition, const char *text)
+{
+    stream_close_app(s, condition, text, NULL);
+}
+
+void
+stream_arm_login(struct stream *s)
+{
+    s->timer = mk_timer_new(s->c2s->module, conf_of(s->c2s, NULL)->login_timeout, login_deadline, s);
 }
 
 void
@@ -202,12 +236,7 @@ stream_end(struct stream *s, const char *reason)
     if (s->ended)
         return;
     s->ended = true;
-    if (s->flags & MK_STREAM_BOUND) {
-        struct mk_ev_session ev = {MK_EVENT(ev), .session = session, .reason = reason};
-
-        s->c2s->sessions->close(s->c2s->sessions->self, session);
-        mk_fire_session_unbound(s->c2s->hooks.unbound, &ev);
-    }
+    unbind(s, reason);
     mk_log(session, MK_LOG_DEBUG, "c2s.end", "the stream ended: %s", reason);
     mk_session_end(session);
 }
@@ -219,7 +248,7 @@ stream_lost(struct stream *s, const char *why)
 
     if (s->ended || !s->conn)
         return;
-    if (s->state == STREAM_CLOSING || !(s->flags & MK_STREAM_BOUND)) {
+    if (s->state == STREAM_CLOSING || s->unbound || !(s->flags & MK_STREAM_BOUND)) {
         stream_end(s, why);
         return;
     }
@@ -458,6 +487,7 @@ hold_keep(void *arg)
     struct mk_ev_user *ev = arg;
 
     mk_session_ref(ev->session);
+    mk_session_unsettle(ev->session);
     mk_stanza_ref(ev->stanza);
 }
 
@@ -467,6 +497,7 @@ hold_drop(void *arg)
     struct mk_ev_user *ev = arg;
 
     mk_stanza_unref(&ev->stanza);
+    mk_session_settle(ev->session);
     mk_session_unref(&ev->session);
 }
 
@@ -622,6 +653,12 @@ on_deliver(struct mk_session *session, struct mk_stanza *st)
     struct mk_ev_user ev = {MK_EVENT(ev), .session = session, .stanza = mk_stanza_ref(st)};
     struct mk_ev_session_stanza out = {MK_EVENT(out), .session = session};
 
+    if (s->unbound) {
+        /* It was on its way when the session ended. */
+        if (mk_stanza_given_up(st))
+            mk_undelivered(mk_session_get_id(session), st);
+        goto done;
+    }
     if (!receive(s, &ev))
         goto done;
     out.stanza = ev.stanza;
@@ -687,11 +724,22 @@ on_resumed(struct mk_session *session)
         mk_session_post(s->c2s->module, mk_session_get_id(session), read_on_deferred, NULL);
 }
 
+static void
+on_settled(struct mk_session *session)
+{
+    struct stream *s = mk_session_data(session);
+    struct mk_ev_session ev = {MK_EVENT(ev), .session = session};
+
+    if (!s->unbound && (s->flags & MK_STREAM_BOUND))
+        mk_fire_session_settled(s->c2s->hooks.settled, &ev);
+}
+
 const struct mk_session_ops stream_ops = {.size = sizeof(stream_ops),
                                           .deliver = on_deliver,
                                           .close = on_close,
                                           .destroy = on_destroy,
-                                          .resumed = on_resumed};
+                                          .resumed = on_resumed,
+                                          .settled = on_settled};
 
 struct stream *
 stream_new(struct c2s *c2s, struct conn *conn)
@@ -704,7 +752,7 @@ stream_new(struct c2s *c2s, struct conn *conn)
     s->flags = conn->loopback ? MK_STREAM_LOOPBACK : 0;
     s->reader = mk_reader_new(&reader_ops, &c2s->limits_login, s);
     mk_session_set_peer(s->session, conn->address);
-    s->timer = mk_timer_new(c2s->module, conf_of(c2s, NULL)->login_timeout, login_deadline, s);
+    stream_arm_login(s);
     mk_gauge_add(c2s->metrics.streams, 1);
     return s;
 }
