@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/* Module sm: what its files share. */
+#ifndef SM_INTERNAL_H
+#define SM_INTERNAL_H
+
+#include <meerkat/c2s.h>
+#include <meerkat/meerkat.h>
+#include <meerkat/router.h>
+#include <meerkat/sasl.h>
+
+#include "queue.h"
+
+#define NS_SM "urn:xmpp:sm:3"
+#define TOKEN_LEN 16            /* bytes that make a resumption id unguessable */
+#define ID_TEXT_MAX (2 * (8 + TOKEN_LEN) + 1)
+
+struct sm_conf {
+    uint64_t resume_timeout;
+    int64_t max_stanzas;
+    uint64_t max_bytes;
+    int64_t ack_every;
+    uint64_t ack_delay, ack_timeout;
+    int64_t max_unsettled;
+    int64_t remember;
+    char *location;
+};
+
+struct sm_resume;
+
+/* A session with stream management. */
+struct sm {
+    struct sm_module *module;
+    struct mk_session *session;
+    struct sm_queue queue;      /* sent, not acknowledged */
+    uint32_t in;                /* stanzas that came from the client */
+    uint32_t settled;           /* of them, all up to here are dealt with when some are not */
+    uint32_t told;              /* the last <a h/> that we sent */
+    uint32_t resume_max;        /* seconds; 0: the session cannot be resumed */
+    uint64_t asked_at;          /* ms */
+    bool asked;                 /* an <r/> of ours is not answered */
+    bool answer_later;          /* the client asked while something was unsettled */
+    bool detached;              /* no connection */
+    bool full;                  /* over a limit: about to end */
+    bool input_paused;          /* too much is unsettled */
+    bool listed;                /* in the lane's list */
+    unsigned char token[TOKEN_LEN];
+    struct sm *prev, *next;     /* of the lane's list: sessions that must acknowledge something */
+    struct mk_timer *timer;     /* detached: until it ends */
+    struct sm_resume *resuming; /* has the connection, waits until all input is settled */
+};
+
+/* A session that has ended, for clients that come back too late (XEP-0198 §5: <failed h=''/>). */
+struct sm_ended {
+    mk_session_id session;
+    unsigned char token[TOKEN_LEN];
+    uint64_t account;           /* mk_jid_hash_bare */
+    uint32_t in;
+};
+
+/* What a worker has. */
+struct sm_lane {
+    struct sm_module *module;
+    struct sm_rings rings;
+    struct sm *list;
+    struct mk_timer *timer;     /* set while the list is not empty */
+    struct sm_ended *ended;     /* a ring of conf->remember */
+    size_t ended_next;
+};
+
+struct sm_module {
+    struct mk_module *module;
+    const struct mk_c2s *c2s;
+    const struct mk_sessions *sessions;
+    const struct mk_sasl *sasl;     /* NULL: there is none */
+    unsigned slot;
+    struct sm_lane *lanes;
+    size_t remember;
+    int ending;                     /* atomic: workers that still end sessions (stop) */
+    struct {
+        struct mk_gauge enabled, detached;
+        struct mk_counter resumed, refused, expired, full, rerouted, dead;
+    } metrics;
+};
+
+static inline struct sm_lane *
+sm_lane(struct sm_module *m)
+{
+    return &m->lanes[mk_worker_index(mk_worker_self())];
+}
+
+static inline const struct sm_conf *
+sm_conf_of(const struct sm_module *m, const struct mk_session *s)
+{
+    return mk_module_conf(m->module, mk_session_host(s));
+}
+
+static inline struct sm *
+sm_of(const struct sm_module *m, const struct mk_session *s)
+{
+    return mk_session_slot(s, m->slot);
+}
+
+/* ack.c: counters, requests, limits */
+/* What may be acknowledged: everything, or everything before the first that is not dealt with. */
+uint32_t sm_handled(const struct sm *sm);
+void sm_answer(struct sm *sm);
+void sm_ask(struct sm *sm);
+void sm_on_a(struct sm *sm, struct mk_stanza *st);
+void sm_too_high(struct sm_module *m, struct mk_session *s, uint32_t h, uint32_t sent);
+int sm_number(const char *text, uint32_t *out) MK_NODISCARD;
+void sm_list_remove(struct sm *sm);
+int sm_ack_init(struct sm_module *m) MK_NODISCARD;
+
+/* session.c: turning on, losing the connection, the end */
+/* Appends <enabled/> and what follows from it, or the reason why not. */
+void sm_enable(struct sm_module *m, struct mk_session *s, const struct mk_node *request,
+               struct mk_xml *x);
+void sm_failed(struct mk_xml *x, enum mk_stanza_error condition, const uint32_t *h);
+void sm_free(void *data);
+/* Ends the sessions of this worker that the module looks after. */
+void sm_end_all(void *arg);
+int sm_session_init(struct sm_module *m) MK_NODISCARD;
+
+/* resume.c */
+void sm_id_text(const struct sm *sm, char out[ID_TEXT_MAX]);
+void sm_resume_start(struct sm_module *m, struct mk_session *s, const struct mk_node *request,
+                     struct mk_sasl2 *login);
+/* All input is settled now. */
+void sm_resume_complete(struct sm *sm);
+/* The connection that resumed is gone again before it was told. */
+void sm_resume_cancel(struct sm *sm);
+
+#endif
