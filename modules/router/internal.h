@@ -8,6 +8,10 @@
 #include <meerkat/router.h>
 #include <meerkat/tables.h>
 
+#include <pthread.h>
+
+#define LOCKS 64
+
 struct router_conf {
     char *tables;
 };
@@ -44,6 +48,9 @@ struct router {
         struct mk_hook *pre, *account, *host, *offline, *remote, *delivered;
     } hooks;
     struct queue **queues;      /* by worker: accounts with a held stanza */
+    /* By account: a session that ends must not take the record of one that just took its place. Taken when
+     * sessions come, go or change, never for a stanza. */
+    pthread_mutex_t locks[LOCKS];
     struct mk_gauge online;
     struct mk_counter unroutable;
 };

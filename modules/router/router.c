@@ -38,6 +38,15 @@ write_entry(struct router *router, const struct mk_jid *jid, const struct entry 
                            (struct mk_str){(const char *)e, sizeof(*e)}, 0, NULL, NULL);
 }
 
+static pthread_mutex_t *
+lock(struct router *router, const struct mk_jid *jid)
+{
+    pthread_mutex_t *mutex = &router->locks[mk_jid_hash_bare(jid) % LOCKS];
+
+    pthread_mutex_lock(mutex);
+    return mutex;
+}
+
 static void
 close_older(struct mk_session *s, void *arg)
 {
@@ -52,13 +61,18 @@ svc_open(void *self, struct mk_session *s, void (*done)(struct mk_session *s, bo
     struct router *router = self;
     const struct mk_jid *jid = mk_session_jid(s);
     struct entry e = {.session = mk_session_get_id(s), .since = (uint64_t)mk_time_us() / 1000};
+    pthread_mutex_t *mutex = lock(router, jid);
     struct mk_record there;
-    struct entry older;
+    struct entry older = {0};
 
-    if (router->tables->find(router->table, mk_jid_bare(jid), mk_jid_resource(jid), &there) &&
-        read_entry(&there, &older))
-        mk_session_post(router->module, older.session, close_older, NULL);
+    if (!router->tables->find(router->table, mk_jid_bare(jid), mk_jid_resource(jid), &there) ||
+        !read_entry(&there, &older))
+        older.session = 0;
     write_entry(router, jid, &e);
+    pthread_mutex_unlock(mutex);
+    /* It finds that its place is taken, and what it has not delivered goes to the new one. */
+    if (older.session)
+        mk_session_post(router->module, older.session, close_older, NULL);
     mk_gauge_add(router->online, 1);
     done(s, true);
 }
@@ -79,28 +93,32 @@ svc_close(void *self, struct mk_session *s)
 {
     struct router *router = self;
     const struct mk_jid *jid = mk_session_jid(s);
+    pthread_mutex_t *mutex = lock(router, jid);
     struct entry e;
 
     mk_gauge_add(router->online, -1);
     if (own_entry(router, s, &e))
         router->tables->remove(router->table, mk_jid_bare(jid), mk_jid_resource(jid), 0, NULL, NULL);
+    pthread_mutex_unlock(mutex);
 }
 
 static void
 svc_update(void *self, struct mk_session *s, int8_t priority, unsigned set, unsigned clear)
 {
     struct router *router = self;
+    pthread_mutex_t *mutex = lock(router, mk_session_jid(s));
     struct entry e;
     uint16_t flags;
 
-    if (!own_entry(router, s, &e))
-        return;
-    flags = (uint16_t)((e.flags & ~clear) | set);
-    if (flags == e.flags && priority == e.priority)
-        return;
-    e.flags = flags;
-    e.priority = priority;
-    write_entry(router, mk_session_jid(s), &e);
+    if (own_entry(router, s, &e)) {
+        flags = (uint16_t)((e.flags & ~clear) | set);
+        if (flags != e.flags || priority != e.priority) {
+            e.flags = flags;
+            e.priority = priority;
+            write_entry(router, mk_session_jid(s), &e);
+        }
+    }
+    pthread_mutex_unlock(mutex);
 }
 
 static void
@@ -196,6 +214,8 @@ init(struct mk_module *m, struct mk_error *err)
 
     mk_module_set(m, router);
     router->module = m;
+    for (size_t i = 0; i < LOCKS; i++)
+        pthread_mutex_init(&router->locks[i], NULL);
     router->queues = mk_zalloc(mk_worker_count() * sizeof(*router->queues));
     router->tables = mk_service_get(m, "tables", MK_TABLES_ABI, err);
     if (!router->tables)
@@ -231,6 +251,8 @@ unload(struct mk_module *m)
     struct router *router = mk_module_get(m);
 
     mk_free(router->queues);
+    for (size_t i = 0; i < LOCKS; i++)
+        pthread_mutex_destroy(&router->locks[i]);
     mk_free(router);
 }
 
