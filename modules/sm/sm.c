@@ -13,7 +13,7 @@ static const struct mk_option options[] = {
                   "stanzas that a client may leave unacknowledged before its session ends"),
     MK_OPTION_SIZE(C, max_bytes, "1M", "10000", "1G", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
                    "bytes of stanzas that a client may leave unacknowledged before its session ends"),
-    MK_OPTION_INT(C, ack_every, "10", "1", "10000", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
+    MK_OPTION_INT(C, ack_every, "20", "1", "10000", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
                   "unacknowledged stanzas after which the client is asked"),
     MK_OPTION_PERIOD(C, ack_delay, "2s", "100ms", "1m", MK_OPT_RELOADABLE,
                      "how long fewer stanzas wait until the client is asked"),
