@@ -35,8 +35,8 @@ mki_inbox_put(struct mki_inbox *in, struct mki_item *item)
         item->next = head;
     while (!__atomic_compare_exchange_n(&in->head, &head, item, true, __ATOMIC_RELEASE,
                                         __ATOMIC_RELAXED));
-    /* Only who finds it empty wakes the reader; the others ride along. */
-    if (!item->next) {
+    /* Only who finds it empty wakes the reader; the others ride along. The item is not ours any more. */
+    if (!head) {
         while (write(in->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
             ;
     }
