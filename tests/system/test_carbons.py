@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from support import END, MODULES, auth
+from extra import node_with
+from support import END, auth
 
 NS = "urn:xmpp:carbons:2"
 MUC = "<x xmlns='http://jabber.org/protocol/muc#user'/>"
 STATE = "<active xmlns='http://jabber.org/protocol/chatstates'/>"
-PRESENCE = (MODULES / "presence.so").exists()
 CONFIG = """
 [module:c2s]
 listen = 127.0.0.1:0
@@ -19,7 +19,15 @@ accounts = alice:secret, bob:secret
 [module:sasl]
 [module:sm]
 [module:carbons]
-""" + ("[module:presence]\n" if PRESENCE else "")
+[module:t_available]
+"""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    node = node_with(tmp_path_factory.mktemp("carbons"), CONFIG, "t_available").start()
+    yield node
+    node.stop()
 
 
 def turn(client, what="enable"):
@@ -193,7 +201,6 @@ def test_a_client_that_resumes_gets_its_copies(node, people):
     one.nothing()
 
 
-@pytest.mark.skipif(not PRESENCE, reason="needs module presence")
 def test_message_to_the_bare_address_comes_once_to_each(people):
     alice, one, two, three = people
     one.presence("<priority>5</priority>")
@@ -208,7 +215,6 @@ def test_message_to_the_bare_address_comes_once_to_each(people):
     one.nothing("<message")
 
 
-@pytest.mark.skipif(not PRESENCE, reason="needs module presence")
 def test_client_with_negative_priority_gets_a_copy_of_what_is_stored(login):
     alice, bob = login("alice", resource="a"), login("bob", resource="negative")
     turn(bob)

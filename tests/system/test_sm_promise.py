@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright (c) 2026 the Meerkat authors
 """An acknowledgement is a promise (XEP-0198 §4): it counts nothing that is still being stored."""
-import pathlib
 import re
-import subprocess
 
 import pytest
 
-from support import MODULES, Node
+from extra import node_with
+from support import Closed
 from test_sm import NS, ack, bodies, enable, reset, resume
 
-HERE = pathlib.Path(__file__).parent
 HOLD, RELEASE = "<hold xmlns='test'/>", "<release xmlns='test'/>"
 CONFIG = """
 [module:c2s]
@@ -20,22 +18,16 @@ accounts = alice:secret, bob:secret, carol:secret
 [module:sasl]
 [module:sm]
 max_unsettled = 5
+[module:carbons]
 [module:t_hold]
+[module:t_available]
 """
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):
-    """A node with all modules and a slow storage: t_hold.c beside this file."""
-    folder = tmp_path_factory.mktemp("hold")
-    modules = folder / "modules"
-    modules.mkdir()
-    for so in MODULES.glob("*.so"):
-        (modules / so.name).symlink_to(so)
-    subprocess.run(["cc", "-std=gnu11", "-shared", "-fPIC", "-I", HERE.parents[1] / "include",
-                    HERE / "t_hold.c", "-o", modules / "t_hold.so"], check=True)
-    node = Node(folder, CONFIG, args=["--set", f"meerkat.module_path={modules}"])
-    node.start()
+    """A node with a slow storage, and resources that are available."""
+    node = node_with(tmp_path_factory.mktemp("sm"), CONFIG, "t_hold", "t_available").start()
     yield node
     node.stop()
 
@@ -129,3 +121,90 @@ def test_sender_that_does_not_wait_is_made_to(people):
     assert bodies(carol.until("<body>9</body>")) == ["4", "5", "6", "7", "8", "9"]
     assert "h='11'" in bob.until("<a [^>]*>")
     assert bodies(alice.until("</message>")) == ["held"]
+
+
+# -- what a session leaves behind goes to the others
+
+
+def end(client):
+    """A session that ends without an acknowledgement of what it got."""
+    client.sync()
+    client.send("</stream:stream>")
+    client.closed("</stream:stream>$")
+
+
+@pytest.fixture
+def two(login, people):
+    """Two of Bob's clients, available, with stream management."""
+    alice, one, carol = people
+    other = login("bob", resource="")
+    enable(other)
+    for client in one, other:
+        client.presence().sync()
+    yield alice, one, other
+    for client in one, other:
+        try:
+            end(client)
+        except (OSError, Closed):
+            pass    # the test has done it
+
+
+def test_unacknowledged_goes_to_another_resource(two):
+    alice, one, other = two
+    alice.message(one.jid, "x")
+    alice.send(f"<message to='{one.jid}' type='headline'><body>h</body></message>")
+    assert bodies(one.until("<body>h</body>")) == ["x", "h"]
+    end(one)
+    text = other.until("</message>")
+    assert bodies(text) == ["x"] and "<delay " in text and f"to='{one.jid}'" in text
+    other.nothing()
+    alice.nothing()
+
+
+def test_what_went_to_all_does_not_come_again(two):
+    alice, one, other = two
+    alice.message(one.bare, "x")
+    for client in one, other:
+        assert bodies(client.until("</message>")) == ["x"]
+    end(one)
+    other.nothing()
+    alice.nothing()
+    end(other)
+    text = alice.until("</message>")
+    assert "<service-unavailable" in text
+    alice.nothing()
+
+
+def test_what_went_to_all_is_dealt_with_when_one_has_it(two):
+    alice, one, other = two
+    alice.message(one.bare, "x")
+    for client in one, other:
+        client.until("</message>")
+    other.sync()
+    other.send(f"<a xmlns='{NS}' h='3'/>")
+    end(one)
+    end(other)
+    alice.nothing()
+
+
+def test_carbon_copies_are_not_routed_anew(two):
+    alice, one, other = two
+    other.iq("set", "<enable xmlns='urn:xmpp:carbons:2'/>")
+    alice.message(one.jid, "x")
+    one.until("</message>")
+    assert "<received" in other.until("</message>")
+    end(other)
+    one.nothing()
+    alice.nothing()
+
+
+def test_detached_session_stays_available(node, two):
+    alice, one, other = two
+    other.presence("<priority>-1</priority>").sync()
+    reset(one)
+    alice.message(one.bare, "x")
+    alice.nothing()
+    other.nothing()
+    again, answer = resume(node, "bob", one.sm, 1)
+    assert bodies(again.until("</message>")) == ["x"]
+    end(again)
