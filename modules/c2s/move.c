@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Moving a connection to another session, perhaps of another worker (XEP-0198 resumption). While it
- * travels nobody watches the socket; what the client sent meanwhile waits in the kernel or in the reader.
+ * Moving a connection to another session, perhaps of another worker (XEP-0198 resumption). While
+ * it travels nobody watches the socket; what the client sent meanwhile waits in the kernel or in
+ * the reader.
  */
 #include "internal.h"
 
@@ -68,8 +69,8 @@ arrive_back(struct mk_session *session, void *arg)
 }
 
 /*
- * A connection that is still there is an old one: the client says that it lost it. Should it read on all the
- * same, it learns why there is no more (XEP-0198 §5).
+ * A connection that is still there is an old one: the client says that it lost it. Should it read
+ * on all the same, it learns why there is no more (XEP-0198 §5).
  */
 static void
 drop_old(struct stream *s)
@@ -94,7 +95,8 @@ arrive(struct mk_session *session, void *arg)
     struct stream *s = session ? mk_session_data(session) : NULL;
     struct mk_ev_session ev = {MK_EVENT(ev), .session = session};
 
-    if (!s || s->ended || s->unbound || s->state == STREAM_CLOSING || !(s->flags & MK_STREAM_BOUND)) {
+    if (!s || s->ended || s->unbound || s->state == STREAM_CLOSING ||
+        !(s->flags & MK_STREAM_BOUND)) {
         mk_session_post(t->c2s->module, t->from, arrive_back, t);
         return;
     }

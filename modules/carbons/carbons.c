@@ -61,9 +61,8 @@ is_eligible(const struct mk_stanza *st, enum direction way)
     if (type != MK_TYPE_CHAT && type != MK_TYPE_NORMAL && type != MK_TYPE_NONE &&
         type != MK_TYPE_UNKNOWN)
         return false;
-    /* The last: a copy is not copied. */
-    if (mk_stanza_has(st, "private", NS_CARBONS) || mk_stanza_has(st, "no-copy", "urn:xmpp:hints") ||
-        mk_stanza_has(st, "received", NS_CARBONS) || mk_stanza_has(st, "sent", NS_CARBONS))
+    /* <private/>, or a copy. */
+    if (mk_stanza_has(st, NULL, NS_CARBONS) || mk_stanza_has(st, "no-copy", "urn:xmpp:hints"))
         return false;
     /* A room sends its private messages to all clients that are in it. */
     if (way == RECEIVED && mk_stanza_has(st, "x", NS_MUC_USER))
@@ -84,7 +83,7 @@ nobody_wants_copies(const struct carbons *c)
 struct copying {
     struct carbons *carbons;
     struct mk_stanza *original;
-    struct mk_stanza *copy;         /* made for the first that wants it; the others share its bytes */
+    struct mk_stanza *copy;         /* for the first; the others share its bytes */
     const struct mk_jid *account;
     enum direction way;
     const mk_session_id *have;      /* sessions that need no copy */
@@ -193,7 +192,10 @@ on_delivered(struct mk_ev_message_delivered *ev, void *arg)
         received(&job);
 }
 
-/* Resources with a negative priority are told what goes to storage: it will not be delivered to them. */
+/*
+ * Resources with a negative priority are told what goes to storage: it will not be delivered to
+ * them.
+ */
 static enum mk_verdict
 on_offline(struct mk_ev_route *ev, void *arg)
 {

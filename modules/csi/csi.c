@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Client state indication (XEP-0352): a client that nobody looks at is not woken for what can wait. What waits
- * is passed on, in order, before the next thing that cannot.
+ * Client state indication (XEP-0352): a client that nobody looks at is not woken for what can
+ * wait. What waits is passed on, in order, before the next thing that cannot.
  */
 #include <meerkat/c2s.h>
 #include <meerkat/meerkat.h>

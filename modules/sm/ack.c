@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Counting and acknowledging (XEP-0198 §4). Stanzas cost a reference in a ring each. We ask (<r/>) at
- * the end of a loop turn when enough has been sent, and a sweep of the worker asks for the rest: no session has
- * a timer for this.
+ * Counting and acknowledging (XEP-0198 §4). Stanzas cost a reference in a ring each. We ask (<r/>)
+ * at the end of a loop turn when enough has been sent, and a sweep of the worker asks for the
+ * rest: no session has a timer for this.
  */
 #include "internal.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Resumption (XEP-0198 §5, with SASL2: XEP-0388 and XEP-0198 §9). The id names the session, so that no table is
- * needed, and carries a token that nobody can guess. The session's own worker decides; then the connection moves
- * there, and there the client is told. A session stays where it is for all its life: what others send
- * to it arrives in order whatever happens to the connection.
+ * Resumption (XEP-0198 §5, with SASL2: XEP-0388 and XEP-0198 §9). The id names the session, so
+ * that no table is needed, and carries a token that nobody can guess. The session's own worker
+ * decides; then the connection moves there, and there the client is told. A session stays where it
+ * is for all its life: what others send to it arrives in order whatever happens to the connection.
  */
 #include "internal.h"
 

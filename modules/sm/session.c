@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * The life of a session with stream management: <enable/>, the lost connection, the time-out, and what becomes
- * of that which its client has not acknowledged.
+ * The life of a session with stream management: <enable/>, the lost connection, the time-out, and
+ * what becomes of that which its client has not acknowledged.
  */
 #include "internal.h"
 
@@ -141,8 +141,8 @@ with_delay(const struct sm_entry *e, struct mk_host *host)
 }
 
 /*
- * Messages go on to another resource or to storage, requests are answered with an error, as if the session
- * had not been there; presence was for this session alone.
+ * Messages go on to another resource or to storage, requests are answered with an error, as if the
+ * session had not been there; presence was for this session alone.
  */
 static void
 give_up(struct sm_module *m, struct mk_session *s, struct sm_queue *q)
@@ -228,7 +228,10 @@ sm_end_all(void *arg)
 int
 sm_session_init(struct sm_module *m)
 {
-    /* Presence is told first, so that nobody sends to a session whose stanzas are on their way elsewhere. */
+    /*
+     * Presence is told first, so that nobody sends to a session whose stanzas are on their way
+     * elsewhere.
+     */
     if (mk_on(m->module, session_lost, MK_PRIO_NORMAL, on_lost, m) < 0 ||
         mk_on(m->module, session_unbound, MK_PRIO_LATE, on_unbound, m) < 0)
         return -1;

@@ -8,11 +8,11 @@
 #define C struct sm_conf
 static const struct mk_option options[] = {
     MK_OPTION_PERIOD(C, resume_timeout, "10m", "0", "1d", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
-                     "how long a session without a connection waits for its client; 0: no resumption"),
+                     "how long a session without a connection waits; 0: no resumption"),
     MK_OPTION_INT(C, max_stanzas, "1000", "10", "1000000", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
                   "stanzas that a client may leave unacknowledged before its session ends"),
     MK_OPTION_SIZE(C, max_bytes, "1M", "10000", "1G", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
-                   "bytes of stanzas that a client may leave unacknowledged before its session ends"),
+                   "bytes that a client may leave unacknowledged before its session ends"),
     MK_OPTION_INT(C, ack_every, "20", "1", "10000", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
                   "unacknowledged stanzas after which the client is asked"),
     MK_OPTION_PERIOD(C, ack_delay, "2s", "100ms", "1m", MK_OPT_RELOADABLE,
@@ -139,7 +139,7 @@ make_metrics(struct sm_module *m)
     m->metrics.full = mk_counter_new(module, "sm_overflows_total", NULL,
                                      "Sessions ended because too much was not acknowledged");
     m->metrics.rerouted = mk_counter_new(module, "sm_rerouted_stanzas_total", NULL,
-                                         "Unacknowledged stanzas of ended sessions that were routed again");
+                                         "Unacknowledged stanzas of ended sessions");
     m->metrics.dead = mk_counter_new(module, "sm_ack_timeouts_total", NULL,
                                      "Connections dropped because the client did not acknowledge");
 }
@@ -186,7 +186,10 @@ init(struct mk_module *module, struct mk_error *err)
     return 0;
 }
 
-/* Without us nobody looks after what is not acknowledged: such sessions end now, while others can still take it. */
+/*
+ * Without us nobody looks after what is not acknowledged: such sessions end now, while others can
+ * still take it.
+ */
 static void
 stop(struct mk_module *module)
 {
@@ -195,7 +198,7 @@ stop(struct mk_module *module)
     __atomic_store_n(&m->ending, (int)mk_worker_count(), __ATOMIC_RELEASE);
     for (size_t i = 0; i < mk_worker_count(); i++)
         mk_post(module, mk_worker_nth(i), sm_end_all, m);
-    for (int waited = 0; waited < 5000 && __atomic_load_n(&m->ending, __ATOMIC_ACQUIRE) > 0; waited++)
+    for (int ms = 0; ms < 5000 && __atomic_load_n(&m->ending, __ATOMIC_ACQUIRE) > 0; ms++)
         usleep(1000);
 }
 

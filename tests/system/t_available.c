@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* For tests: as much of presence as makes a resource available, with its priority, and tells nobody. */
+/*
+ * For tests: as much of presence as makes a resource available, with its priority, and tells
+ * nobody.
+ */
 #include <stdlib.h>
 
 #include <meerkat/c2s.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * For tests: a storage that takes its time. Messages with <hold xmlns='test'/> are held on their way to an
- * account until somebody sends <release xmlns='test'/>.
+ * For tests: a storage that takes its time. Messages with <hold xmlns='test'/> are held on their
+ * way to an account until somebody sends <release xmlns='test'/>.
  */
 #include <meerkat/meerkat.h>
 #include <meerkat/router.h>
