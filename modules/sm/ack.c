@@ -61,13 +61,27 @@ sm_list_remove(struct sm *sm)
         sm->next->prev = sm->prev;
 }
 
+/* We asked, and nothing at all came for too long, though we would have read it. */
+static bool
+is_dead(const struct sm *sm)
+{
+    uint64_t patience = sm_conf_of(sm->module, sm->session)->ack_timeout, since;
+
+    if (!sm->asked || sm->detached || patience == 0 || mk_session_is_paused(sm->session))
+        return false;
+    since = sm->module->c2s->last_input(sm->session);
+    if (since < sm->asked_at)
+        since = sm->asked_at;
+    return mk_now_ms() - since > patience;
+}
+
 static void
 drop_dead(struct mk_session *s, void *arg)
 {
     struct sm_module *m = arg;
     struct sm *sm = s ? sm_of(m, s) : NULL;
 
-    if (!sm || !sm->asked || sm->detached)
+    if (!sm || !is_dead(sm))
         return;
     mk_counter_add(m->metrics.dead, 1);
     m->c2s->drop(s, "the client does not acknowledge");
@@ -77,13 +91,12 @@ static void
 sweep_one(struct sm *sm)
 {
     struct sm_module *m = sm->module;
-    uint64_t patience = sm_conf_of(m, sm->session)->ack_timeout;
 
     if (sm->queue.count == 0 && !sm->asked)
         sm_list_remove(sm);
     else if (!sm->asked)
         sm_ask(sm);
-    else if (patience && mk_now_ms() - sm->asked_at > patience)
+    else if (is_dead(sm))
         mk_session_post(m->module, mk_session_get_id(sm->session), drop_dead, m);
 }
 

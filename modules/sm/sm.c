@@ -18,7 +18,7 @@ static const struct mk_option options[] = {
     MK_OPTION_PERIOD(C, ack_delay, "2s", "100ms", "1m", MK_OPT_RELOADABLE,
                      "how long fewer stanzas wait until the client is asked"),
     MK_OPTION_PERIOD(C, ack_timeout, "1m", "0", "1h", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
-                     "a client that does not answer so long has lost its connection; 0: never"),
+                     "a client that was asked and is silent so long has lost its connection; 0: never"),
     MK_OPTION_INT(C, max_unsettled, "100", "1", "100000", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
                   "stanzas taken from a client while an earlier one still waits for storage"),
     MK_OPTION_INT(C, remember, "1000", "0", "1000000", 0,

@@ -78,6 +78,10 @@ async def scenario(node):
     assert alice.got == ["1", "2", "3"]
     for bot in alice, bob:
         bot.abort()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 def test_slixmpp_resumes(node):
