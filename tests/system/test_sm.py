@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from support import END, Client, auth, wait_for
+from support import END, Closed, auth, wait_for
 
 NS = "urn:xmpp:sm:3"
 CONFIG = """
@@ -576,3 +576,54 @@ def test_a_thousand_messages_survive_cut_connections(node, login, seed):
     assert bob.cuts > 100
     alice.nothing()
     bob.client.drop()
+
+
+def test_connections_of_an_address_are_counted_right_over_resumptions(start_node):
+    node = start_node(CONFIG.replace("0.0.1:0\n", "0.0.1:0\nmax_connections_address = 4\n"))
+    bob = node.client("bob", resource="b")
+    enable(bob)
+    last = bob
+    for n in range(10):
+        if n % 2:
+            reset(last)
+        last, answer = resume(node, "bob", bob.sm, 0)
+        assert "<resumed" in answer
+        ack(last)
+        bob.drop()
+    others = [wait_for(lambda: connect(node), "a free place") for _ in range(3)]
+    assert connect(node) is None
+    for client in last, *others:
+        client.drop()
+
+
+def connect(node):
+    try:
+        return node.client()
+    except (Closed, OSError):
+        return None
+
+
+def test_session_may_end_just_when_it_is_resumed(node, login):
+    """Either of the two comes first; whoever asked is answered, and the server lives on."""
+    outcomes = set()
+    alice = login("alice", resource="")
+    for n in range(60):
+        bob, again = node.client("bob", resource=""), node.client()
+        enable(bob)
+        again.authenticate("bob")
+        first, second = (bob, again) if n % 2 else (again, bob)
+        for client in first, second:
+            client.send("</stream:stream>" if client is bob else
+                        f"<resume xmlns='{NS}' previd='{bob.sm}' h='0'/>")
+        answer = again.until("<resumed[^>]*/>|</failed>")
+        outcomes.add("resumed" in answer)
+        bob.closed()
+        if "resumed" in answer:
+            alice.message(bob.jid, n)
+            assert bodies(again.until("</message>")) == [str(n)]
+        else:
+            assert " h='0'" in answer or "<failed xmlns='urn:xmpp:sm:3'>" in answer
+            again.iq("set", "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>")
+        again.send("</stream:stream>")
+        again.closed()
+    assert outcomes == {True, False}
