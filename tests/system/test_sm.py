@@ -583,6 +583,33 @@ def test_a_thousand_messages_survive_cut_connections(node, login, seed):
     bob.client.drop()
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_thousand_messages_of_a_sender_whose_connection_breaks(node, login, seed):
+    """He sends again what <resumed h=''/> does not count, and nothing else."""
+    chance, bob = random.Random(seed), login("bob", resource="")
+    alice = node.client("alice", resource="")
+    previd, sent, cuts = enable(alice), 0, 0
+    while sent < 1000:
+        count = chance.randint(1, 20)
+        alice.send("".join(f"<message to='{bob.jid}'><body>{n}</body></message>"
+                           for n in range(sent, min(1000, sent + count))))
+        sent = min(1000, sent + count)
+        if chance.random() < 0.5 or sent == 1000:
+            cuts += 1
+            old = alice
+            if chance.random() < 0.5:
+                reset(old)
+            alice, answer = resume(node, "alice", previd, 0)
+            handled = int(re.search(r" h='(\d+)'", answer).group(1))
+            assert "<resumed" in answer and handled <= sent
+            sent = handled
+            reset(old)
+    assert cuts > 30
+    assert bodies(messages(bob, 1000)) == [str(n) for n in range(1000)]
+    bob.nothing()
+    alice.drop()
+
+
 def test_connections_of_an_address_are_counted_right_over_resumptions(start_node):
     node = start_node(CONFIG.replace("0.0.1:0\n", "0.0.1:0\nmax_connections_address = 4\n"))
     bob = node.client("bob", resource="b")
