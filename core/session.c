@@ -391,6 +391,17 @@ mk_session_each(mk_session_fn fn, void *arg)
     }
 }
 
+void
+mk_session_each_of(struct mk_module *owner, mk_session_fn fn, void *arg)
+{
+    struct mk_worker *w = mk_worker_self();
+
+    for (uint32_t i = 0; i < w->session_cap; i++) {
+        if (w->sessions[i] && w->sessions[i]->owner == owner)
+            fn(w->sessions[i], arg);
+    }
+}
+
 /* -- slots ---------------------------------------------------------------------------------- */
 
 void

@@ -96,6 +96,8 @@ MK_API void mk_session_post(struct mk_module *m, mk_session_id id, mk_session_fn
 MK_API struct mk_worker *mk_session_id_worker(mk_session_id id);
 /* Calls fn for every session of this worker that is bound. Worker. */
 MK_API void mk_session_each(mk_session_fn fn, void *arg);
+/* The same for every session that `owner` has made here, bound or not. */
+MK_API void mk_session_each_of(struct mk_module *owner, mk_session_fn fn, void *arg);
 
 /* Fired by the core, cannot be held: a stanza whose session was gone when it arrived, or that its session gives
  * back (mk_undelivered). Whoever routes deals with it as if the session had never been there. */

@@ -328,7 +328,9 @@ close_one(struct mk_session *session, void *arg)
 static void
 close_all(void *arg)
 {
-    mk_session_each(close_one, arg);
+    struct c2s *c2s = arg;
+
+    mk_session_each_of(c2s->module, close_one, NULL);
 }
 
 static void
