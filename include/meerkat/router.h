@@ -84,7 +84,7 @@ struct mk_resource {
     int8_t priority;
     uint16_t flags;                     /* enum mk_resource_flags */
     uint64_t since;                     /* ms of the wall clock: when it was bound */
-    char resource[MK_JID_PART_MAX + 1];
+    struct mk_str resource;             /* valid until the callback of the core returns (worker.h) */
 };
 
 #define MK_SESSIONS_ABI 1

@@ -110,7 +110,7 @@ needs_copy(const struct mk_resource *r, const struct copying *job)
 {
     if (!(r->flags & MK_RESOURCE_CARBONS) ||
         (job->available_only && !(r->flags & MK_RESOURCE_AVAILABLE)) ||
-        (job->sender.p && mk_str_is(job->sender, r->resource)))
+        (job->sender.p && mk_str_eq(job->sender, r->resource)))
         return false;
     for (size_t i = 0; i < job->have_count; i++) {
         if (job->have[i] == r->session)
@@ -127,7 +127,7 @@ copy_to(const struct mk_resource *r, void *arg)
     struct mk_jid *to;
 
     if (!needs_copy(r, job) ||
-        !(to = mk_jid_with_resource(job->account, mk_str_of(r->resource))))
+        !(to = mk_jid_with_resource(job->account, r->resource)))
         return true;
     if (!job->copy)
         job->copy = wrap(job);

@@ -20,15 +20,12 @@ read_entry(const struct mk_record *r, struct entry *out)
 static void
 fill(const struct mk_record *r, const struct entry *e, struct mk_resource *out)
 {
-    size_t len = r->key.len <= MK_JID_PART_MAX ? r->key.len : MK_JID_PART_MAX;
-
     out->session = e->session;
     out->node = r->node;
     out->priority = e->priority;
     out->flags = e->flags;
     out->since = e->since;
-    memcpy(out->resource, r->key.p, len);
-    out->resource[len] = '\0';
+    out->resource = r->key;
 }
 
 static void
@@ -187,10 +184,7 @@ router_find(struct router *router, const struct mk_jid *full, struct mk_resource
     if (!router->tables->find(router->table, mk_jid_bare(full), mk_jid_resource(full), &r) ||
         !read_entry(&r, &e))
         return false;
-    out->session = e.session;
-    out->node = r.node;
-    out->priority = e.priority;
-    out->flags = e.flags;
+    fill(&r, &e, out);
     return true;
 }
 
