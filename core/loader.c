@@ -449,9 +449,11 @@ teardown(struct mk_module *m)
         mki_log(MK_LOG_ERROR, "module.busy", "module '%s' still has %u things under way",
                 m->def.name, m->busy);
     mki_metrics_module_gone(m);
-    urcu_memb_synchronize_rcu();
+    /* What it has deferred runs its code: before its state goes, and before its code does. */
+    urcu_memb_barrier();
     if (m->state >= MKI_INITED && m->def.unload)
         m->def.unload(m);
+    urcu_memb_barrier();
     m->state = MKI_STOPPED;
 }
 
