@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/*
+ * Presence for everybody who may see it: initial (RFC 6121 §4.2), changed (§4.4), unavailable (§4.5), also when
+ * a session ends without a word. All receivers share the payload.
+ */
+#include "internal.h"
+
+/* One broadcast, while the roster may have to be read. */
+struct broadcast {
+    struct presence *presence;
+    struct mk_session *session;         /* referenced; NULL: it has ended */
+    struct mk_stanza *stanza;           /* from the full JID, without `to` */
+    struct mk_hold *hold;
+    enum mk_verdict verdict;
+    bool done;
+    int8_t priority;
+};
+
+struct own *
+own_of(struct presence *p, const struct mk_session *s)
+{
+    return mk_session_slot(s, p->slot);
+}
+
+void
+own_free(void *data)
+{
+    struct own *own = data;
+
+    mk_stanza_unref(&own->last);
+    for (size_t i = 0; i < own->directed_count; i++)
+        mk_jid_unref(&own->directed[i]);
+    mk_free(own->directed);
+    mk_free(own);
+}
+
+/* -- sending ------------------------------------------------------------------------------------ */
+
+static void
+send_copy(struct mk_stanza *st, const struct mk_jid *to)
+{
+    struct mk_stanza *copy = mk_stanza_readdress(st, mk_stanza_from(st), to);
+
+    mk_route(copy);
+    mk_stanza_unref(&copy);
+}
+
+static void
+send_to_all(const struct broadcast *b, const struct mk_roster_item *items, size_t count)
+{
+    struct mk_jid *account = mk_jid_bare_new(mk_stanza_from(b->stanza));
+
+    send_copy(b->stanza, account);
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].subscription & MK_SUB_FROM)
+            send_copy(b->stanza, items[i].jid);
+    }
+    mk_jid_unref(&account);
+}
+
+/* §3.1.3: a request that came while nobody was there. */
+static void
+deliver_request(struct mk_session *s, const struct mk_roster_item *item)
+{
+    struct mk_jid *account = mk_jid_bare_new(mk_session_jid(s));
+    struct mk_xml *x = NULL;
+    struct mk_stanza *st;
+
+    if (*item->request) {
+        x = mk_xml_new(NULL);
+        mk_xml_leaf(x, "status", NULL, mk_str_of(item->request));
+    }
+    st = mk_stanza_new(MK_PRESENCE, MK_TYPE_SUBSCRIBE, item->jid, account, NULL, x);
+    mk_session_deliver(s, st);
+    mk_stanza_unref(&st);
+    mk_jid_unref(&account);
+}
+
+/* §4.2.2, §4.3: who is there, and who wants to see us. */
+static void
+look_around(const struct broadcast *b, const struct mk_roster_item *items, size_t count)
+{
+    const struct mk_jid *self = mk_session_jid(b->session);
+    struct mk_jid *account = mk_jid_bare_new(self);
+
+    probe_resources(b->presence, account, self);
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].subscription & MK_SUB_TO)
+            probe_send(self, items[i].jid);
+        if (items[i].flags & MK_ROSTER_PENDING_IN)
+            deliver_request(b->session, &items[i]);
+    }
+    mk_jid_unref(&account);
+}
+
+/* -- available ------------------------------------------------------------------------------------ */
+
+static void
+become_available(struct broadcast *b, const struct mk_roster_item *items, size_t count)
+{
+    struct presence *p = b->presence;
+    struct mk_ev_presence ev = {MK_EVENT(ev), .session = b->session, .stanza = b->stanza,
+                                .priority = b->priority};
+    struct own *own = own_of(p, b->session);
+
+    if (!own) {
+        own = mk_zalloc(sizeof(*own));
+        mk_session_slot_set(b->session, p->slot, own);
+    }
+    ev.initial = !own->last;
+    ev.old_priority = own->priority;
+    mk_stanza_unref(&own->last);
+    own->last = mk_stanza_ref(b->stanza);
+    own->priority = b->priority;
+    p->sessions->update(p->sessions->self, b->session, b->priority, MK_RESOURCE_AVAILABLE, 0);
+    send_to_all(b, items, count);
+    if (ev.initial)
+        look_around(b, items, count);
+    mk_fire_presence_available(p->hooks.available, &ev);
+}
+
+/* -- unavailable ---------------------------------------------------------------------------------- */
+
+/* The state of the session, at once; the contacts are told when the roster is there. */
+static void
+become_unavailable(struct presence *p, struct mk_session *s, struct own *own, struct mk_stanza *st)
+{
+    struct mk_ev_presence ev = {MK_EVENT(ev), .session = s, .stanza = st};
+
+    mk_stanza_unref(&own->last);
+    own->priority = 0;
+    p->sessions->update(p->sessions->self, s, 0, 0, MK_RESOURCE_AVAILABLE);
+    mk_fire_presence_unavailable(p->hooks.unavailable, &ev);
+}
+
+/* -- the roster ----------------------------------------------------------------------------------- */
+
+static bool
+is_available(const struct broadcast *b)
+{
+    return mk_stanza_type(b->stanza) == MK_TYPE_NONE;
+}
+
+static void
+with_roster(struct broadcast *b, enum mk_roster_result result, const struct mk_roster_item *items,
+            size_t count)
+{
+    b->verdict = MK_HANDLED;
+    if (!is_available(b)) {
+        send_to_all(b, items, count);
+    } else if (mk_session_is_closed(b->session)) {
+        return;
+    } else if (result == MK_ROSTER_OK) {
+        become_available(b, items, count);
+    } else {
+        b->verdict = MK_DENY;
+    }
+}
+
+static void
+broadcast_free(struct broadcast *b)
+{
+    mk_session_unref(&b->session);
+    mk_stanza_unref(&b->stanza);
+    mk_free(b);
+}
+
+static void
+on_roster(enum mk_roster_result result, const struct mk_roster_item *items, size_t count, void *arg)
+{
+    struct broadcast *b = arg;
+    struct mk_ev_user *ev;
+
+    with_roster(b, result, items, count);
+    b->done = true;
+    if (!b->hold)
+        return;
+    ev = mk_hold_event(b->hold);
+    ev->error = MK_ERR_RESOURCE_CONSTRAINT;
+    ev->text = "the roster cannot be read now";
+    mk_resume(&b->hold, b->verdict);
+    broadcast_free(b);
+}
+
+static void
+on_roster_at_end(enum mk_roster_result result, const struct mk_roster_item *items, size_t count,
+                 void *arg)
+{
+    with_roster(arg, result, items, count);
+    broadcast_free(arg);
+}
+
+static struct broadcast *
+broadcast_new(struct presence *p, struct mk_session *s, struct mk_stanza *st, int8_t priority)
+{
+    struct broadcast *b = mk_zalloc(sizeof(*b));
+
+    b->presence = p;
+    b->session = mk_session_ref(s);
+    b->stanza = mk_stanza_ref(st);
+    b->priority = priority;
+    return b;
+}
+
+static void
+list(struct presence *p, const struct mk_session *s, mk_roster_list_fn fn, void *arg)
+{
+    struct mk_jid *account;
+
+    if (!p->roster) {
+        fn(MK_ROSTER_OK, NULL, 0, arg);
+        return;
+    }
+    account = mk_jid_bare_new(mk_session_jid(s));
+    p->roster->list(p->roster->self, account, fn, arg);
+    mk_jid_unref(&account);
+}
+
+static enum mk_verdict
+broadcast(struct presence *p, struct mk_ev_user *ev, int8_t priority)
+{
+    struct broadcast *b = broadcast_new(p, ev->session, ev->stanza, priority);
+    enum mk_verdict verdict;
+
+    list(p, ev->session, on_roster, b);
+    if (!b->done) {
+        b->hold = mk_hold(&ev->head);
+        return MK_HANDLED;
+    }
+    verdict = b->verdict;
+    ev->error = MK_ERR_RESOURCE_CONSTRAINT;
+    broadcast_free(b);
+    return verdict;
+}
+
+/* §4.7.2.3: an integer of one byte; -1 when it is something else. */
+static int
+read_priority(const struct mk_stanza *st, int8_t *out)
+{
+    const struct mk_node *node;
+    struct mk_str text;
+    bool negative;
+    size_t i = 0;
+    int value = 0;
+
+    *out = 0;
+    if (!mk_stanza_has(st, "priority", MK_NS_CLIENT))
+        return 0;
+    node = mk_stanza_child(st, "priority", MK_NS_CLIENT);
+    text = mk_node_text(node);
+    negative = text.len && text.p[0] == '-';
+    if (text.len && (negative || text.p[0] == '+'))
+        i = 1;
+    if (i == text.len || text.len > i + 3)
+        return text.len == 0 ? 0 : -1;
+    for (; i < text.len; i++) {
+        if (text.p[i] < '0' || text.p[i] > '9')
+            return -1;
+        value = value * 10 + (text.p[i] - '0');
+    }
+    value = negative ? -value : value;
+    if (value < -128 || value > 127)
+        return -1;
+    *out = (int8_t)value;
+    return 0;
+}
+
+enum mk_verdict
+broadcast_on_send(struct presence *p, struct mk_ev_user *ev)
+{
+    struct own *own = own_of(p, ev->session);
+    int8_t priority;
+
+    if (mk_stanza_type(ev->stanza) == MK_TYPE_UNAVAILABLE) {
+        if (own)
+            directed_end(own, ev->stanza);
+        if (!own || !own->last)
+            return MK_HANDLED;
+        become_unavailable(p, ev->session, own, ev->stanza);
+        return broadcast(p, ev, 0);
+    }
+    if (mk_stanza_type(ev->stanza) != MK_TYPE_NONE || read_priority(ev->stanza, &priority) < 0) {
+        ev->error = MK_ERR_BAD_REQUEST;
+        return MK_DENY;
+    }
+    return broadcast(p, ev, priority);
+}
+
+/* §4.5.2: whoever goes without a word is said to have gone. */
+void
+broadcast_on_unbound(struct mk_ev_session *ev, void *arg)
+{
+    struct presence *p = arg;
+    struct own *own = own_of(p, ev->session);
+    struct mk_stanza *st;
+
+    if (!own)
+        return;
+    st = mk_stanza_new(MK_PRESENCE, MK_TYPE_UNAVAILABLE, mk_session_jid(ev->session), NULL, NULL, NULL);
+    directed_end(own, st);
+    if (own->last) {
+        become_unavailable(p, ev->session, own, st);
+        list(p, ev->session, on_roster_at_end, broadcast_new(p, ev->session, st, 0));
+    }
+    mk_stanza_unref(&st);
+}
