@@ -107,13 +107,18 @@ tell(struct op *op, const struct mk_roster_item *now, const struct mk_roster_ite
     struct mk_ev_roster_changed ev = {MK_EVENT(ev), .why = op->why, .account = op->entry->account,
                                       .now = now, .old = old};
 
-    /* Whoever asked comes first: what it sends goes before the push (RFC 6121 §3.1.6). */
-    op->changed(MK_ROSTER_OK, now, op->arg);
+    bool first = op->why == MK_ROSTER_BY_SUBSCRIPTION;
+
+    /* The stanza of a subscription goes before the push (RFC 6121 §3.1.6), an answer behind it. */
+    if (first)
+        op->changed(MK_ROSTER_OK, now, op->arg);
     if (is_visible(now))
         client_push(op->entry, now, NULL);
     else if (is_visible(old))
         client_push(op->entry, NULL, op->contact);
     mk_fire_roster_changed(r->changed, &ev);
+    if (!first)
+        op->changed(MK_ROSTER_OK, now, op->arg);
 }
 
 void
