@@ -108,6 +108,32 @@ reply_subscribed(const struct subscribing *sub)
     mk_stanza_unref(&st);
 }
 
+static void
+route_probe(void *arg)
+{
+    struct mk_stanza *st = arg;
+
+    mk_route(st);
+    mk_stanza_unref(&st);
+}
+
+/*
+ * Who has just been approved sees the presence of the other: sent to another server (§3.1.5), asked for by who was
+ * approved on this one, so that it comes behind the approval and the push whatever the workers are.
+ */
+static void
+show_presence(const struct subscribing *sub)
+{
+    bool ours = mk_host_find(mk_jid_domain(sub->contact)) != NULL;
+
+    if ((sub->actions & SUB_SEND_AVAILABLE) && !ours)
+        probe_resources(sub->presence, sub->account, sub->contact);
+    if ((sub->actions & SUB_PASS) && !sub->outbound && ours &&
+        mk_stanza_type(sub->stanza) == MK_TYPE_SUBSCRIBED)
+        mk_defer(sub->presence->module, route_probe,
+                 mk_stanza_new(MK_PRESENCE, MK_TYPE_PROBE, sub->account, sub->contact, NULL, NULL));
+}
+
 /* A request is for whoever is available, the rest for those that have the roster (§3.1.3, §3.1.6). */
 static void
 act(const struct subscribing *sub)
@@ -123,8 +149,7 @@ act(const struct subscribing *sub)
         spread_all(sub, whom, MK_TYPE_NONE);
     if (sub->actions & SUB_REPLY_SUBSCRIBED)
         reply_subscribed(sub);
-    if (sub->actions & SUB_SEND_AVAILABLE)
-        probe_resources(sub->presence, sub->account, sub->contact);
+    show_presence(sub);
 }
 
 /* -- the end ------------------------------------------------------------------------------------ */

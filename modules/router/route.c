@@ -111,8 +111,8 @@ account_finish(void *arg, enum mk_verdict verdict, void *self)
         q->first = w->next;
         if (!q->first)
             q->last = &q->first;
-        held = ask_account(router, mk_session_is_closed(w->session) ? NULL : w->session, w->stanza,
-                           mk_host_find(mk_jid_domain(mk_stanza_to(w->stanza))));
+        held = ask_account(router, w->session && !mk_session_is_closed(w->session) ? w->session : NULL,
+                           w->stanza, mk_host_find(mk_jid_domain(mk_stanza_to(w->stanza))));
         mk_session_settle(w->session);
         mk_session_unref(&w->session);
         mk_stanza_unref(&w->stanza);
