@@ -19,7 +19,7 @@ struct private_conf {
 };
 
 static const struct mk_option options[] = {
-    MK_OPTION_SIZE(struct private_conf, max_size, "64K", "1K", "16M",
+    MK_OPTION_SIZE(struct private_conf, max_size, "64K", "1000", "16M",
                    MK_OPT_RELOADABLE | MK_OPT_PER_HOST, "largest element that is stored"),
     MK_OPTION_INT(struct private_conf, max_elements, "100", "1", "1000000",
                   MK_OPT_RELOADABLE | MK_OPT_PER_HOST, "elements that an account may store"),

@@ -11,7 +11,7 @@
 #define C struct vcard_conf
 
 static const struct mk_option options[] = {
-    MK_OPTION_SIZE(C, max_size, "128K", "1K", "16M", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
+    MK_OPTION_SIZE(C, max_size, "128K", "1000", "16M", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
                    "largest vCard that is stored, picture included"),
     MK_OPTION_BOOL(C, avatar, "yes", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
                    "add the hash of the picture to presence (XEP-0153)"),
