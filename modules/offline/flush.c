@@ -55,6 +55,7 @@ struct flush {
     int64_t after_stamp, after_id;      /* the place of the last row read */
     struct message *page;
     size_t count, delivered;
+    size_t rows;                /* of a page: fewer when so many were too much for one answer */
     size_t unconfirmed;         /* bytes since the client last answered a ping */
     unsigned retargets;
     struct mk_timer *timer;     /* of a retry; not ours once it has fired */
@@ -252,23 +253,22 @@ read_row(struct flush *f, const struct mk_sql_result *result, int64_t now)
     return mk_stanza_size(m->stanza);
 }
 
-/* Reads what fits; false when there was no row at all. */
-static bool
+/* Reads what fits. */
+static void
 read_page(struct flush *f, struct mk_sql_result *result)
 {
-    const struct offline_conf *conf = conf_of(self_of(f), f->account->host);
     const struct mk_rdbms *db = self_of(f)->db;
+    uint64_t window = conf_of(self_of(f), f->account->host)->window;
     size_t rows = db->rows(result), read = 0;
     int64_t now = mk_time_us();
 
     clear_page(f);
     f->page = mk_alloc((rows ? rows : 1) * sizeof(*f->page));
-    while ((read == 0 || f->unconfirmed < conf->window) && db->next(result)) {
+    while ((read == 0 || f->unconfirmed < window) && db->next(result)) {
         f->unconfirmed += read_row(f, result, now);
         read++;
     }
-    f->more = read < rows || rows >= (size_t)conf->page_size;
-    return read > 0;
+    f->more = read < rows || rows >= f->rows;
 }
 
 /* -- the steps ------------------------------------------------------------------------------ */
@@ -279,16 +279,26 @@ on_selected(struct mk_sql_result *result, void *arg)
     struct flush *f = arg;
     struct offline *self = self_of(f);
 
+    if (self->db->status(result) == MK_SQL_ERROR && f->rows > 1) {
+        f->rows = f->rows / 4 + 1;      /* perhaps more bytes than an answer may have */
+        f->go(f, STEP_SELECT);
+        return;
+    }
     if (self->db->status(result) != MK_SQL_OK) {
         store_log(self, "reading stored messages", result);
         retry(f, STEP_SELECT);
         return;
     }
     f->retry_ms = 0;
-    if (!f->claimed)
+    if (!f->claimed) {
         f->go(f, self->db->rows(result) ? STEP_CLAIM : STEP_END);
+        return;
+    }
+    read_page(f, result);
+    if (f->count)
+        f->go(f, STEP_DELIVER);
     else
-        f->go(f, read_page(f, result) ? STEP_DELIVER : STEP_END);
+        f->go(f, f->more ? STEP_SELECT : STEP_END);     /* no row that could be read */
 }
 
 static void
@@ -301,7 +311,7 @@ select_page(struct flush *f)
                 MK_SQL_V_TEXT(mk_jid_domain(a->jid)), MK_SQL_V_TEXT(mk_jid_local(a->jid)),
                 MK_SQL_V_INT(f->after_stamp), MK_SQL_V_INT(f->after_stamp),
                 MK_SQL_V_INT(f->after_id),
-                MK_SQL_V_INT(f->claimed ? conf_of(self, a->host)->page_size : 1));
+                MK_SQL_V_INT(f->claimed ? (int64_t)f->rows : 1));
 }
 
 /* Is the claim one of this node? Then it is left from a flush that ended badly: only one runs here. */
@@ -530,6 +540,7 @@ flush_begin(struct account *a, mk_session_id target)
     f->go = go;
     f->target = target;
     f->after_stamp = INT64_MIN;
+    f->rows = (size_t)conf_of(a->self, a->host)->page_size;
     a->flush = f;
     select_page(f);
 }

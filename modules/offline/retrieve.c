@@ -26,6 +26,7 @@ struct request {
     struct mk_iq *iq;
     struct mk_jid *jid;
     size_t left;                /* items that have not been dealt with */
+    size_t rows;                /* read at once */
     enum mk_stanza_error error;
     int64_t after_stamp, after_id;
     void (*more)(struct request *r);
@@ -249,6 +250,11 @@ on_page(struct mk_sql_result *result, void *arg)
     struct request *r = arg;
     const struct mk_rdbms *db = r->self->db;
 
+    if (db->status(result) == MK_SQL_ERROR && r->rows > 1) {
+        r->rows = r->rows / 4 + 1;      /* perhaps more bytes than an answer may have */
+        r->more(r);
+        return;
+    }
     if (failed(r, result) || db->rows(result) == 0 || !mk_iq_session(r->iq)) {
         finish(r);
         return;
@@ -263,7 +269,7 @@ fetch(struct request *r)
 {
     const struct mk_sql_value more[] = {
         MK_SQL_V_INT(r->after_stamp), MK_SQL_V_INT(r->after_stamp), MK_SQL_V_INT(r->after_id),
-        MK_SQL_V_INT(conf_of(r->self, mk_iq_host(r->iq))->page_size)};
+        MK_SQL_V_INT((int64_t)r->rows)};
 
     run(r, r->self->sql.page, on_page, more, MK_COUNT(more));
 }
@@ -369,6 +375,7 @@ on_offline(struct mk_iq *iq, void *arg)
     if (mk_iq_type(iq) == MK_TYPE_GET && mk_node_child(child, "fetch", NS_OFFLINE)) {
         r = hold_request(self, iq);
         r->after_stamp = INT64_MIN;
+        r->rows = (size_t)conf_of(self, mk_iq_host(iq))->page_size;
         r->more = fetch;
         fetch(r);
     } else if (mk_iq_type(iq) == MK_TYPE_SET && mk_node_child(child, "purge", NS_OFFLINE)) {

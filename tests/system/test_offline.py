@@ -12,10 +12,14 @@ from support import wait_for
 
 HOSTS = "localhost, small.example"
 CONFIG = """
+[meerkat]
+control = {dir}/control
 [c2s]
 listen = 127.0.0.1:0
 [sasl]
 [rdbms]
+[rdbms_sqlite]
+busy_timeout = 300ms
 [roster]
 [presence]
 [auth_memory]
@@ -39,7 +43,7 @@ class Table:
     """What is committed, read by another process while the node runs."""
 
     def __init__(self, node):
-        self.path = next(node.folder.glob("*.db"))
+        self.path = next(node.folder.glob("*.sqlite3"))
 
     def run(self, sql, *values):
         db = sqlite3.connect(self.path, isolation_level=None, timeout=10)

@@ -12,6 +12,8 @@ CONFIG = """
 listen = 127.0.0.1:0
 [sasl]
 [rdbms]
+[rdbms_sqlite]
+busy_timeout = 300ms
 [auth_memory]
 accounts = alice:secret, bob:secret, carol:secret
 [private]
@@ -115,7 +117,7 @@ def test_number_of_elements_limit(node, login):
 
 def test_the_table_is_mongooseims(node, alice):
     alice.iq("set", query("<e xmlns='urn:table'/>"))
-    with sqlite3.connect(next(node.folder.glob("*.db"))) as db:
+    with sqlite3.connect(next(node.folder.glob("*.sqlite3"))) as db:
         row = db.execute("SELECT server, username, data, created_at FROM private_storage "
                          "WHERE namespace = 'urn:table'").fetchone()
         assert row[:3] == ("localhost", "alice", "<e xmlns='urn:table'/>") and row[3]
@@ -130,7 +132,7 @@ def test_the_table_is_mongooseims(node, alice):
 
 
 def test_a_database_that_does_not_answer_is_a_temporary_error(node, alice):
-    db = sqlite3.connect(next(node.folder.glob("*.db")), isolation_level=None)
+    db = sqlite3.connect(next(node.folder.glob("*.sqlite3")), isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
     answer = alice.iq("set", query("<e xmlns='urn:locked'>lost</e>"))
     assert re.search("<error type='wait'><resource-constraint", answer), answer

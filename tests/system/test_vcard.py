@@ -14,6 +14,8 @@ CONFIG = """
 listen = 127.0.0.1:0
 [sasl]
 [rdbms]
+[rdbms_sqlite]
+busy_timeout = 300ms
 [roster]
 [presence]
 [auth_memory]
@@ -40,7 +42,7 @@ def vcard(inner):
 
 
 def database(node):
-    return sqlite3.connect(next(node.folder.glob("*.db")))
+    return sqlite3.connect(next(node.folder.glob("*.sqlite3")))
 
 
 def own_presence(client, inner=""):
@@ -124,7 +126,7 @@ def test_the_tables_are_mongooseims(node, login):
 
 def test_a_database_that_does_not_answer_is_a_temporary_error(node, login):
     alice = login("alice")
-    db = sqlite3.connect(next(node.folder.glob("*.db")), isolation_level=None)
+    db = sqlite3.connect(next(node.folder.glob("*.sqlite3")), isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
     answer = alice.iq("set", vcard("<FN>lost</FN>"))
     assert re.search("<error type='wait'><resource-constraint", answer), answer
