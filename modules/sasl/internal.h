@@ -19,7 +19,7 @@
 #include <meerkat/sasl.h>
 
 #include "scram.h"
-#include "throttle.h"
+#include <meerkat/throttle.h>
 
 #define BACKENDS_MAX 8
 #define SECRET_LEN 32
@@ -115,7 +115,7 @@ struct sasl {
     unsigned char *secret;                     /* SECRET_LEN bytes, published atomically */
     const struct mk_rdbms *db;                 /* NULL: the secret is not shared by it */
     struct mk_sql_stmt *secret_insert, *secret_select;
-    struct throttle *addresses, *accounts;
+    struct mk_throttle *addresses, *accounts;
     struct mk_counter logins[MECH_COUNT][OUT_COUNT];
     struct mk_counter refused[FAIL_COUNT]; /* before a mechanism was chosen */
     struct mk_counter throttled_address, throttled_account;

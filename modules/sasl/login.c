@@ -92,7 +92,7 @@ address_counts(const struct login *l)
 static uint64_t
 address_key(const struct login *l)
 {
-    return throttle_address_key(l->sasl->c2s->peer_address(l->session));
+    return mk_throttle_address_key(l->sasl->c2s->peer_address(l->session));
 }
 
 static uint64_t
@@ -111,7 +111,7 @@ account_key(const struct login *l)
 static bool
 address_is_locked(struct login *l)
 {
-    if (!address_counts(l) || !throttle_is_locked(l->sasl->addresses, address_key(l), mk_now_ms()))
+    if (!address_counts(l) || !mk_throttle_is_locked(l->sasl->addresses, address_key(l), mk_now_ms()))
         return false;
     mk_counter_add(l->sasl->throttled_address, 1);
     return true;
@@ -120,7 +120,7 @@ address_is_locked(struct login *l)
 static bool
 account_is_locked(struct login *l)
 {
-    if (!throttle_is_locked(l->sasl->accounts, account_key(l), mk_now_ms()))
+    if (!mk_throttle_is_locked(l->sasl->accounts, account_key(l), mk_now_ms()))
         return false;
     mk_counter_add(l->sasl->throttled_account, 1);
     return true;
@@ -131,18 +131,18 @@ static void
 note_wrong_password(struct login *l)
 {
     const struct sasl_conf *conf = sasl_conf(l->sasl, l->session);
-    struct throttle_limit limit = {
+    struct mk_throttle_limit limit = {
         .failures = (uint32_t)conf->address_failures,
         .period_ms = conf->failure_period,
         .lock_ms = conf->lock_period,
     };
 
-    if (address_counts(l) && throttle_fail(l->sasl->addresses, address_key(l), &limit, mk_now_ms()))
+    if (address_counts(l) && mk_throttle_fail(l->sasl->addresses, address_key(l), &limit, mk_now_ms()))
         mk_log(l->session, MK_LOG_WARN, "sasl.throttle_address",
                "too many failed log-ins from '%s', no more for %llu s",
                l->sasl->c2s->peer_address(l->session), (unsigned long long)(limit.lock_ms / 1000));
     limit.failures = (uint32_t)conf->account_failures;
-    if (l->user.len && throttle_fail(l->sasl->accounts, account_key(l), &limit, mk_now_ms()))
+    if (l->user.len && mk_throttle_fail(l->sasl->accounts, account_key(l), &limit, mk_now_ms()))
         mk_log(l->session, MK_LOG_WARN, "sasl.throttle_account",
                "too many failed log-ins as '%s', no more for %llu s", mk_buf_cstr(&l->user),
                (unsigned long long)(limit.lock_ms / 1000));
@@ -216,7 +216,7 @@ login_succeed(struct login *l, struct mk_str data)
         login_fail(l, profile, FAIL_INVALID_AUTHZID, NULL);
         return;
     }
-    throttle_clear(sasl->accounts, account_key(l));
+    mk_throttle_clear(sasl->accounts, account_key(l));
     mk_counter_add(sasl->logins[mech - mechs][OUT_SUCCESS], 1);
     mk_log(s, MK_LOG_DEBUG, "sasl.success", "logged in as '%.*s' with '%s'",
            MK_STR_ARG(mk_jid_text(account)), mech->name);

@@ -127,8 +127,8 @@ init(struct mk_module *m, struct mk_error *err)
 
     mk_module_set(m, sasl);
     sasl->module = m;
-    sasl->addresses = throttle_new((size_t)conf->throttle_entries);
-    sasl->accounts = throttle_new((size_t)conf->throttle_entries);
+    sasl->addresses = mk_throttle_new((size_t)conf->throttle_entries);
+    sasl->accounts = mk_throttle_new((size_t)conf->throttle_entries);
     sasl->c2s = mk_service_get(m, "c2s", MK_C2S_ABI, err);
     if (!sasl->c2s || find_backends(sasl, err) < 0 || secret_init(sasl, err) < 0)
         return -1;
@@ -154,8 +154,8 @@ unload(struct mk_module *m)
     if (!sasl)
         return;
     secret_free(sasl);
-    throttle_free(&sasl->addresses);
-    throttle_free(&sasl->accounts);
+    mk_throttle_free(&sasl->addresses);
+    mk_throttle_free(&sasl->accounts);
     mk_free(sasl);
 }
 

@@ -7,7 +7,7 @@
 #include <arpa/inet.h>
 #include <pthread.h>
 
-#include "throttle.h"
+#include <meerkat/throttle.h>
 
 #define WAYS 8
 #define LOCKS 64
@@ -19,16 +19,16 @@ struct entry {
     uint32_t failures;
 };
 
-struct throttle {
+struct mk_throttle {
     size_t mask; /* number of buckets - 1 */
     pthread_mutex_t locks[LOCKS];
     struct entry (*buckets)[WAYS];
 };
 
-struct throttle *
-throttle_new(size_t entries)
+struct mk_throttle *
+mk_throttle_new(size_t entries)
 {
-    struct throttle *t = mk_zalloc(sizeof(*t));
+    struct mk_throttle *t = mk_zalloc(sizeof(*t));
     size_t buckets = 1;
 
     while (buckets * WAYS < entries)
@@ -41,7 +41,7 @@ throttle_new(size_t entries)
 }
 
 void
-throttle_free(struct throttle **t)
+mk_throttle_free(struct mk_throttle **t)
 {
     if (!*t)
         return;
@@ -53,13 +53,13 @@ throttle_free(struct throttle **t)
 }
 
 static size_t
-bucket_of(const struct throttle *t, uint64_t key)
+bucket_of(const struct mk_throttle *t, uint64_t key)
 {
     return (size_t)(key ^ key >> 32) & t->mask;
 }
 
 static struct entry *
-find(struct throttle *t, size_t bucket, uint64_t key)
+find(struct mk_throttle *t, size_t bucket, uint64_t key)
 {
     for (size_t i = 0; i < WAYS; i++) {
         if (t->buckets[bucket][i].key == key)
@@ -70,7 +70,7 @@ find(struct throttle *t, size_t bucket, uint64_t key)
 
 /* A free entry, or the one that matters least: locked ones stay as long as there are others. */
 static struct entry *
-make_room(struct throttle *t, size_t bucket, uint64_t now)
+make_room(struct mk_throttle *t, size_t bucket, uint64_t now)
 {
     struct entry *best = &t->buckets[bucket][0];
 
@@ -93,7 +93,7 @@ real_key(uint64_t key)
 }
 
 bool
-throttle_is_locked(struct throttle *t, uint64_t key, uint64_t now_ms)
+mk_throttle_is_locked(struct mk_throttle *t, uint64_t key, uint64_t now_ms)
 {
     size_t bucket = bucket_of(t, key = real_key(key));
     struct entry *e;
@@ -108,7 +108,7 @@ throttle_is_locked(struct throttle *t, uint64_t key, uint64_t now_ms)
 
 /* One more failure of an entry; true when it is locked by it. */
 static bool
-count(struct entry *e, const struct throttle_limit *limit, uint64_t now)
+count(struct entry *e, const struct mk_throttle_limit *limit, uint64_t now)
 {
     if (e->locked_until > now)
         return false;
@@ -125,7 +125,7 @@ count(struct entry *e, const struct throttle_limit *limit, uint64_t now)
 }
 
 bool
-throttle_fail(struct throttle *t, uint64_t key, const struct throttle_limit *limit, uint64_t now_ms)
+mk_throttle_fail(struct mk_throttle *t, uint64_t key, const struct mk_throttle_limit *limit, uint64_t now_ms)
 {
     size_t bucket = bucket_of(t, key = real_key(key));
     struct entry *e;
@@ -145,7 +145,7 @@ throttle_fail(struct throttle *t, uint64_t key, const struct throttle_limit *lim
 }
 
 void
-throttle_clear(struct throttle *t, uint64_t key)
+mk_throttle_clear(struct mk_throttle *t, uint64_t key)
 {
     size_t bucket = bucket_of(t, key = real_key(key));
     struct entry *e;
@@ -158,7 +158,7 @@ throttle_clear(struct throttle *t, uint64_t key)
 }
 
 uint64_t
-throttle_address_key(const char *address)
+mk_throttle_address_key(const char *address)
 {
     struct in6_addr v6;
 

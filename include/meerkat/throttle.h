@@ -5,30 +5,33 @@
  * period, the key is locked for a while. When the table is full the oldest entries make room, so
  * that it never grows. Time is an argument. Any thread.
  */
-#ifndef SASL_THROTTLE_H
-#define SASL_THROTTLE_H
+#ifndef MEERKAT_THROTTLE_H
+#define MEERKAT_THROTTLE_H
 
 #include <meerkat/base.h>
 
-struct throttle;
+MK_BEGIN
 
-struct throttle_limit {
+struct mk_throttle;
+
+struct mk_throttle_limit {
     uint32_t failures; /* 0: no limit */
     uint64_t period_ms;
     uint64_t lock_ms;
 };
 
 /* `entries` is rounded up to what fits the table. */
-struct throttle *throttle_new(size_t entries) MK_NODISCARD;
-void throttle_free(struct throttle **t);
+MK_API struct mk_throttle *mk_throttle_new(size_t entries) MK_NODISCARD;
+MK_API void mk_throttle_free(struct mk_throttle **t);
 
-bool throttle_is_locked(struct throttle *t, uint64_t key, uint64_t now_ms);
+MK_API bool mk_throttle_is_locked(struct mk_throttle *t, uint64_t key, uint64_t now_ms);
 /* Notes a failure; true when this one locked the key. */
-bool throttle_fail(struct throttle *t, uint64_t key, const struct throttle_limit *limit,
+MK_API bool mk_throttle_fail(struct mk_throttle *t, uint64_t key, const struct mk_throttle_limit *limit,
                    uint64_t now_ms);
-void throttle_clear(struct throttle *t, uint64_t key);
+MK_API void mk_throttle_clear(struct mk_throttle *t, uint64_t key);
 
 /* The key of an address: an IPv6 network of 64 bits counts as one. */
-uint64_t throttle_address_key(const char *address);
+MK_API uint64_t mk_throttle_address_key(const char *address);
 
+MK_END
 #endif
