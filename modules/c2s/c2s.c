@@ -304,7 +304,7 @@ start(struct mk_module *m, struct mk_error *err)
     const struct c2s_conf *conf = conf_of(c2s, NULL);
 
     if (!c2s->tls && conf->starttls != STARTTLS_NO)
-        mk_log(m, MK_LOG_WARN, "c2s.tls", "no certificate is configured ([tls]): clients connect in the clear");
+        mk_log(m, MK_LOG_WARN, "c2s.tls", "no certificate is configured ([tls]): only clients on this machine can log in");
     for (size_t i = 0; i < conf->listen.count; i++) {
         if (!mk_listen(m, "c2s", conf->listen.items[i], on_accept, c2s, err))
             return -1;

@@ -267,8 +267,6 @@ tls_required(const struct stream *s)
 {
     enum starttls how = (enum starttls)conf_of(s->c2s, s)->starttls;
 
-    if (!s->c2s->tls)
-        return false;
     return how == STARTTLS_REQUIRED || (how == STARTTLS_REMOTE && !s->conn->loopback);
 }
 

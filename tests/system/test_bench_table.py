@@ -15,5 +15,5 @@ def test_every_row_of_the_bench_table_is_measured():
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = re.findall(r"^\| [^|]+ \| ([0-9.]+) \| [0-9.]+ \| [0-9.]+ \|", done.stdout, re.M)
-    assert len(rows) == 8 and all(float(row) > 0 for row in rows), done.stdout
+    assert len(rows) == 10 and all(float(row) > 0 for row in rows), done.stdout
     assert "# errors" not in done.stderr, done.stderr

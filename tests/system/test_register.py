@@ -16,8 +16,6 @@ listen = 127.0.0.1:0
 [module:rdbms]
 [module:auth_rdbms]
 iterations = 4096
-[module:auth_memory]
-accounts = old:secret
 [module:roster]
 [module:presence]
 [module:private]
@@ -57,6 +55,10 @@ def test_a_name_is_given_once(node):
     register(node, "carol")
     refused(register(node, "carol"), "conflict")
     refused(register(node, "CAROL", "another"), "conflict")
+
+
+def test_a_name_that_another_backend_knows_is_taken(start_node):
+    node = start_node(CONFIG + "[module:auth_memory]\naccounts = old:secret\n")
     refused(register(node, "old"), "conflict")
 
 
@@ -107,12 +109,17 @@ def test_a_removed_account_is_gone_with_all_its_data(node):
     put(grace, "friend@example.org", groups=["g"])
     grace.iq("set", "<query xmlns='jabber:iq:private'><x xmlns='y'/></query>")
     refused(grace.iq("set", query("grace", None, "<remove/>")), "bad-request")
+    db = sqlite3.connect(next((node.folder / "state").glob("*.sqlite3")))
+    tables = ("users", "rosterusers", "rostergroups", "private_storage")
+
+    def rows(table):
+        return db.execute(f"SELECT count(*) FROM {table} WHERE username = 'grace'").fetchone()[0]
+
+    assert [rows(table) for table in tables] == [1, 1, 1, 1]
     grace.send(f"<iq type='set' id='r'>{query(more='<remove/>')}</iq>")
     text = grace.closed("<not-authorized")
     assert "id='r'" in text and "type='result'" in text
-    db = sqlite3.connect(next((node.folder / "state").glob("*.sqlite3")))
-    for table in ("users", "rosterusers", "rostergroups", "private_storage"):
-        assert db.execute(f"SELECT count(*) FROM {table} WHERE username = 'grace'").fetchone() == (0,), table
+    assert [rows(table) for table in tables] == [0, 0, 0, 0]
     with pytest.raises(AssertionError):
         node.client("grace")
     assert "type='result'" in register(node, "grace")

@@ -24,6 +24,8 @@ state_dir = {dir}
 module_path = {build}/.libs
 [c2s]
 listen = 127.0.0.1:0
+[tls]
+self_signed = yes
 [auth_anonymous]
 [auth_anonymous@anon.localhost]
 enabled = yes
@@ -41,10 +43,14 @@ ANONYMOUS = "-M ANONYMOUS -D anon.localhost "
 ROWS = {
     "chat1": ("CPU a message, window 1 (× floor)", ANONYMOUS + "chat -n {n} -w 1", "floor", 2.0, 1.6),
     "chat8": ("CPU a message, window 8 (× floor)", ANONYMOUS + "chat -n {n} -w 8", "floor", 1.4, 1.0),
+    "tls8": ("CPU a message, TLS 1.3, window 8 (× plaintext floor)",
+             ANONYMOUS + "-t starttls chat -n {n} -w 8", "floor8", 2.5, 1.8),
     "sm8": ("CPU a message with stream management, window 8 (× without)",
             ANONYMOUS + "--sm chat -n {n} -w 8", "chat8", 1.15, 1.05),
     "idle": ("memory of an idle session that sent presence (KB)", ANONYMOUS + "idle -n {idle} --parallel 50",
              "memory", 4.0, 2.0),
+    "idletls": ("the same with TLS (KB)", ANONYMOUS + "-t starttls idle -n {idle} --parallel 50",
+                "memory", 24.0, 16.0),
     "login": ("log-in with stored SCRAM-SHA-256 keys (× floor)",
               "--register -M SCRAM-SHA-256 login -n 20", "floor", 6.0, 4.0),
     "presence": ("presence to 50 contacts, CPU a receiver (× floor's message at window 8)",
