@@ -320,6 +320,9 @@ read_input(struct conn *c)
         /* The input may have ended the session or moved the connection away. */
         if (mk_session_is_closed(keep) || s->conn != c)
             break;
+        /* It was <starttls/>: the handshake is on_event's, which knows what follows it. */
+        if (c->handshaking)
+            break;
         if (c->throttled || c->reading_stopped) {
             want(c);
             break;
