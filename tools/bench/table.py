@@ -49,7 +49,7 @@ ROWS = {
             ANONYMOUS + "--sm chat -n {n} -w 8", "chat8", 1.15, 1.05),
     "idle": ("memory of an idle session that sent presence (KB)", ANONYMOUS + "idle -n {idle} --parallel 50",
              "memory", 4.0, 2.0),
-    "idletls": ("the same with TLS (KB)", ANONYMOUS + "-t starttls idle -n {idle} --parallel 50",
+    "idletls": ("memory of an idle session with TLS (KB)", ANONYMOUS + "-t starttls idle -n {idle} --parallel 50",
                 "memory", 24.0, 16.0),
     "login": ("log-in with stored SCRAM-SHA-256 keys (× floor)",
               "--register -M SCRAM-SHA-256 login -n 20", "floor", 6.0, 4.0),
