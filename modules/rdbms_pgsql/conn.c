@@ -278,15 +278,25 @@ prepare_steps(struct conn *c, struct mk_sql_request *r)
     return true;
 }
 
-#define PARAMS_INLINE 16
-
-/* The arrays that libpq wants for the values of a statement. */
+/* The arrays that libpq wants for the values of a statement, in one piece of memory. */
 struct bound {
-    const char *values[PARAMS_INLINE];
-    int lengths[PARAMS_INLINE];
-    int formats[PARAMS_INLINE];
-    char numbers[PARAMS_INLINE][24];
+    const char **values;
+    int *lengths;
+    int *formats;
+    char (*numbers)[24];
 };
+
+static void
+make_room(struct bound *b, struct mk_buf *room, size_t params)
+{
+    mk_buf_clear(room);
+    mk_buf_reserve(room, params * (sizeof(*b->values) + sizeof(*b->lengths) + sizeof(*b->formats) +
+                                   sizeof(*b->numbers)) + 1);
+    b->values = (const char **)(void *)room->data;
+    b->lengths = (int *)(void *)(b->values + params);
+    b->formats = b->lengths + params;
+    b->numbers = (char (*)[24])(void *)(b->formats + params);
+}
 
 static void
 bind(struct bound *b, const struct mk_sql_step *step)
@@ -312,6 +322,7 @@ send_step(struct conn *c, const struct mk_sql_step *step)
     const struct pg_text *t = text_of(c->lane->pgsql, step->text);
     struct bound b;
 
+    make_room(&b, &c->lane->room, step->text->params);
     bind(&b, step);
     return PQsendQueryPrepared(c->pg, t->name, (int)step->text->params, b.values, b.lengths,
                                b.formats, 0);

@@ -76,6 +76,7 @@ struct lane {
     struct conn *conns;
     size_t next;                    /* for requests without a key */
     struct mk_timer *timer;
+    struct mk_buf room;             /* for the values of a statement */
     bool deferred;                  /* send_all is going to run */
     bool stopping;
 };

@@ -165,8 +165,10 @@ unload(struct mk_module *m)
         return;
     if (p->cancel_fd >= 0)
         close(p->cancel_fd);
-    for (size_t i = 0; i < p->lane_count; i++)
+    for (size_t i = 0; i < p->lane_count; i++) {
+        mk_buf_release(&p->lanes[i].room);
         mk_free(p->lanes[i].conns);
+    }
     mk_free(p->lanes);
     params_free(p);
     texts_free(p);

@@ -2,7 +2,20 @@
 # Copyright (c) 2026 the Meerkat authors
 import pytest
 
+import database
 import support
+
+
+@pytest.fixture(scope="session", autouse=True)
+def databases():
+    yield
+    database.destroy_shared()
+
+
+@pytest.fixture
+def postgres():
+    """The PostgreSQL server of the test run."""
+    return database.postgres()
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ import ssl
 import subprocess
 import time
 
+import database
+
 BUILD = pathlib.Path(os.environ.get("MEERKAT_BUILD",
                                     pathlib.Path(__file__).resolve().parents[2] / "build"))
 MODULES = pathlib.Path(os.environ.get("MEERKAT_MODULES", BUILD / ".libs"))
@@ -52,8 +54,22 @@ class Node:
         self.socket_path = self.folder / "control"
         self.args = list(args)
         self.hosts = hosts
+        self.database = None
+        if database.KIND == "pgsql":
+            self.use_postgres()
         self.configure(config)
         self.process = None
+
+    def use_postgres(self, name=None):
+        """Puts this node on a database of the test run's PostgreSQL: a new one, or `name`."""
+        server = database.postgres()
+        self.database = name or server.create()
+        for key, value in server.settings(self.database).items():
+            self.args += ["--set", f"{key}={value}"]
+
+    def db(self):
+        """A connection into its database, whichever kind that is."""
+        return database.connect(self)
 
     def configure(self, config):
         text = (BASE + config).replace("{dir}", str(self.folder)).replace("{hosts}", self.hosts)

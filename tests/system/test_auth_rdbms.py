@@ -4,7 +4,6 @@
 import hashlib
 import hmac
 import os
-import sqlite3
 
 import pytest
 
@@ -46,8 +45,7 @@ def single_scram(password, iterations=4096):
 
 @pytest.fixture
 def db(node):
-    path = next(node.folder.glob("*.sqlite3"))
-    connection = sqlite3.connect(path, timeout=10, isolation_level=None)
+    connection = node.db()
     yield connection
     connection.execute("DELETE FROM users")
     connection.close()
@@ -141,7 +139,7 @@ def test_login_and_bind(db, node):
 
 def test_accounts_survive_a_restart(start_node):
     node = start_node(CONFIG)
-    with sqlite3.connect(next(node.folder.glob("*.sqlite3")), timeout=10) as db:
+    with node.db() as db:
         insert(db, "juliet", details=multi_scram("r0m30"))
     node.stop()
     node.start()

@@ -2,7 +2,6 @@
 # Copyright (c) 2026 the Meerkat authors
 """Offline messages: XEP-0160, XEP-0203, XEP-0334, XEP-0013."""
 import re
-import sqlite3
 import threading
 import time
 
@@ -43,14 +42,12 @@ class Table:
     """What is committed, read by another process while the node runs."""
 
     def __init__(self, node):
-        self.path = next(node.folder.glob("*.sqlite3"))
+        self.node = node
 
     def run(self, sql, *values):
-        db = sqlite3.connect(self.path, isolation_level=None, timeout=10)
-        try:
-            return db.execute(sql, values).fetchall()
-        finally:
-            db.close()
+        with self.node.db() as db:
+            cursor = db.execute(sql, values)
+            return db.rows(cursor)
 
     def rows(self, user="bob", server="localhost", columns="packet"):
         return self.run(f"SELECT {columns} FROM offline_message WHERE username = ? AND server = ? "
@@ -276,28 +273,28 @@ def test_what_is_too_old_is_not_delivered(alice, table, login):
 def test_a_message_that_cannot_be_stored_comes_back(node, alice, table):
     alice.message("bob@localhost", "before")
     table.wait(1)
-    db = sqlite3.connect(table.path, isolation_level=None)
-    db.execute("BEGIN IMMEDIATE")
+    db = node.db()
+    db.lock("offline_message")
     alice.message("bob@localhost", "lost")
     error = alice.stanza("^<message[^>]*type='error'")
     assert "<body>lost</body>" not in error and re.search("<error type='wait'><resource-constraint", error)
-    db.execute("ROLLBACK")
+    db.unlock()
     db.close()
     alice.message("bob@localhost", "after")
     table.wait(2)
     assert "lost" not in str(table.rows())
 
 
-def test_nothing_is_delivered_twice_while_rows_cannot_be_removed(alice, table, login):
+def test_nothing_is_delivered_twice_while_rows_cannot_be_removed(node, alice, table, login):
     alice.message("bob@localhost", "once")
     table.wait(1)
-    db = sqlite3.connect(table.path, isolation_level=None)
-    db.execute("BEGIN IMMEDIATE")
+    db = node.db()
+    db.lock("offline_message")
     bob = online(login)
     assert bodies(bob, 1) == ["once"]
     other = online(login, resource="other")
     other.nothing("<message")
-    db.execute("ROLLBACK")
+    db.unlock()
     db.close()
     table.wait(0)
     bob.nothing("<message")

@@ -2,7 +2,6 @@
 # Copyright (c) 2026 the Meerkat authors
 """Presence and subscriptions (RFC 6121 §3, §4) between users of one server."""
 import re
-import sqlite3
 
 import pytest
 
@@ -227,12 +226,12 @@ def test_a_database_that_is_gone_is_an_error_and_no_push(start_node):
     node = start_node(CONFIG)
     a, b = node.client("u1"), node.client("u2")
     roster(a), a.presence(), a.sync()
-    node_db = next((node.folder / "state").glob("*.sqlite3"))
-    lock = sqlite3.connect(node_db, isolation_level=None)
-    lock.execute("BEGIN IMMEDIATE")
+    lock = node.db()
+    lock.lock("rosterusers")
     send_put(a, "x@y")
     text = a.until("<iq[^>]*id='put'.*?</iq>", patience=30)
     assert "type='error'" in text and "type='set'" not in text
-    lock.execute("ROLLBACK")
+    lock.unlock()
+    lock.close()
     assert "x@y" not in roster(a)
     a.drop(), b.drop()

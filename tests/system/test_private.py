@@ -2,7 +2,6 @@
 # Copyright (c) 2026 the Meerkat authors
 """Private XML storage (XEP-0049)."""
 import re
-import sqlite3
 
 import pytest
 
@@ -117,7 +116,7 @@ def test_number_of_elements_limit(node, login):
 
 def test_the_table_is_mongooseims(node, alice):
     alice.iq("set", query("<e xmlns='urn:table'/>"))
-    with sqlite3.connect(next(node.folder.glob("*.sqlite3"))) as db:
+    with node.db() as db:
         row = db.execute("SELECT server, username, data, created_at FROM private_storage "
                          "WHERE namespace = 'urn:table'").fetchone()
         assert row[:3] == ("localhost", "alice", "<e xmlns='urn:table'/>") and row[3]
@@ -125,17 +124,16 @@ def test_the_table_is_mongooseims(node, alice):
                    "('localhost', 'alice', 'urn:foreign', '<e xmlns=\"urn:foreign\"><f a=\"1\"/></e>')")
         db.execute("INSERT INTO private_storage (server, username, namespace, data) VALUES "
                    "('localhost', 'alice', 'urn:broken', '<e')")
-    db.close()
     answer = alice.iq("get", query("<e xmlns='urn:foreign'/>"))
     assert query("<e xmlns='urn:foreign'><f a='1'/></e>") in answer
     assert "<internal-server-error" in alice.iq("get", query("<e xmlns='urn:broken'/>"))
 
 
 def test_a_database_that_does_not_answer_is_a_temporary_error(node, alice):
-    db = sqlite3.connect(next(node.folder.glob("*.sqlite3")), isolation_level=None)
-    db.execute("BEGIN IMMEDIATE")
+    db = node.db()
+    db.lock("private_storage")
     answer = alice.iq("set", query("<e xmlns='urn:locked'>lost</e>"))
     assert re.search("<error type='wait'><resource-constraint", answer), answer
-    db.execute("ROLLBACK")
+    db.unlock()
     db.close()
     assert "lost" not in alice.iq("get", query("<e xmlns='urn:locked'/>"))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright (c) 2026 the Meerkat authors
 """In-band registration (XEP-0077)."""
-import sqlite3
 
 import pytest
 
@@ -109,7 +108,7 @@ def test_a_removed_account_is_gone_with_all_its_data(node):
     put(grace, "friend@example.org", groups=["g"])
     grace.iq("set", "<query xmlns='jabber:iq:private'><x xmlns='y'/></query>")
     refused(grace.iq("set", query("grace", None, "<remove/>")), "bad-request")
-    db = sqlite3.connect(next((node.folder / "state").glob("*.sqlite3")))
+    db = node.db()
     tables = ("users", "rosterusers", "rostergroups", "private_storage")
 
     def rows(table):

@@ -2,7 +2,6 @@
 # Copyright (c) 2026 the Meerkat authors
 """Rosters (RFC 6121 §2): what clients may put there, who is told, what is stored."""
 import re
-import sqlite3
 
 import pytest
 
@@ -133,7 +132,7 @@ def test_nobody_reads_or_changes_the_roster_of_another(login):
 def test_the_tables_are_those_of_mongooseim(node, login):
     grace = login("grace")
     put(grace, "friend@example.org", "name='F'", ["G"])
-    db = sqlite3.connect(next((node.folder / "state").glob("*.sqlite3")))
+    db = node.db()
     where = "WHERE server = 'localhost' AND username = 'grace'"
     assert db.execute("SELECT jid, nick, subscription, ask, askmessage FROM rosterusers " + where
                       ).fetchall() == [("friend@example.org", "F", "N", "N", "")]
@@ -150,13 +149,12 @@ def test_streams_offer_versions_and_pre_approval(login):
 def test_rows_of_mongooseim_are_read(start_node):
     node = start_node(CONFIG)
     node.client("ivan").drop()
-    db = sqlite3.connect(next((node.folder / "state").glob("*.sqlite3")))
+    db = node.db()
     rows = [("both@b", "", "B", "N", ""), ("out@b", "", "N", "O", ""), ("sub@b", "", "F", "S", ""),
             ("in@b", "", "N", "I", "let me in"), ("to@b", "", "T", "I", "")]
     for row in rows:
         db.execute("INSERT INTO rosterusers (server, username, jid, nick, subscription, ask, askmessage) "
                    "VALUES ('localhost', 'judy', ?, ?, ?, ?, ?)", row)
-    db.commit()
     judy = node.client("judy")
     text = roster(judy)
     for jid, sub, ask in (("both@b", "both", ""), ("out@b", "none", "ask='subscribe' "),

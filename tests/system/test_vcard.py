@@ -4,7 +4,6 @@
 import base64
 import hashlib
 import re
-import sqlite3
 
 import pytest
 
@@ -42,7 +41,7 @@ def vcard(inner):
 
 
 def database(node):
-    return sqlite3.connect(next(node.folder.glob("*.sqlite3")))
+    return node.db()
 
 
 def own_presence(client, inner=""):
@@ -112,10 +111,9 @@ def test_the_tables_are_mongooseims(node, login):
     assert row == ("dave", "dave", "localhost", "Dave ÄÖ Smith", "dave äö smith", "Smith", "smith", "Dave",
                    "dave", "B.", "b.", "Davy", "davy", "1970-01-01", "1970-01-01", "UK", "uk", "York",
                    "york", "Dave@Example.ORG", "dave@example.org", "O" * 250, "o" * 250, "R&D", "r&d")
-    with db:
-        db.execute("INSERT INTO vcard (username, server, vcard) VALUES "
-                   "('erin', 'localhost', '<vCard xmlns=\"vcard-temp\"><FN>Erin</FN></vCard>')")
-        db.execute("INSERT INTO vcard (username, server, vcard) VALUES ('broken', 'localhost', '<vC')")
+    db.execute("INSERT INTO vcard (username, server, vcard) VALUES "
+               "('erin', 'localhost', '<vCard xmlns=\"vcard-temp\"><FN>Erin</FN></vCard>')")
+    db.execute("INSERT INTO vcard (username, server, vcard) VALUES ('broken', 'localhost', '<vC')")
     assert vcard("<FN>Erin</FN>") in carol.iq("get", EMPTY, to="erin@localhost")
     assert "<internal-server-error" in carol.iq("get", EMPTY, to="broken@localhost")
     other = login("dave", host="plain.example")
@@ -126,11 +124,11 @@ def test_the_tables_are_mongooseims(node, login):
 
 def test_a_database_that_does_not_answer_is_a_temporary_error(node, login):
     alice = login("alice")
-    db = sqlite3.connect(next(node.folder.glob("*.sqlite3")), isolation_level=None)
-    db.execute("BEGIN IMMEDIATE")
+    db = node.db()
+    db.lock("vcard")
     answer = alice.iq("set", vcard("<FN>lost</FN>"))
     assert re.search("<error type='wait'><resource-constraint", answer), answer
-    db.execute("ROLLBACK")
+    db.unlock()
     db.close()
     assert "lost" not in alice.iq("get", EMPTY)
 
