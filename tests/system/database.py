@@ -102,7 +102,7 @@ class Postgres:
         return {"rdbms.driver": "pgsql", "rdbms_pgsql.host": "127.0.0.1",
                 "rdbms_pgsql.port": self.port, "rdbms_pgsql.user": "meerkat",
                 "rdbms_pgsql.password": "secret", "rdbms_pgsql.database": name,
-                "rdbms_pgsql.sslmode": "disable"}
+                "rdbms_pgsql.sslmode": "disable", "rdbms_pgsql.statement_timeout": "700ms"}
 
 
 shared = None
