@@ -181,8 +181,10 @@ conf_free_later(struct mk_module *m)
 void
 mki_module_close(struct mk_module *m)
 {
-    conf_free_later(m);
     mki_services_forget(m);
+    if (m->stuck)
+        return;
+    conf_free_later(m);
     /* Mapped code stays by default: something may still point into it (an RCU callback, a message). */
     if (getenv("MEERKAT_DLCLOSE"))
         dlclose(m->dl);
@@ -445,13 +447,15 @@ teardown(struct mk_module *m)
         mk_free(o);
     }
     mki_workers_barrier(forget_on_worker, m);
-    if (!wait_idle(m))
-        mki_log(MK_LOG_ERROR, "module.busy", "module '%s' still has %u things under way",
-                m->def.name, m->busy);
+    m->stuck = !wait_idle(m);
+    if (m->stuck)
+        mki_log(MK_LOG_ERROR, "module.busy",
+                "module '%s' still has %u things under way; its memory stays", m->def.name, m->busy);
     mki_metrics_module_gone(m);
     /* What it has deferred runs its code: before its state goes, and before its code does. */
     urcu_memb_barrier();
-    if (m->state >= MKI_INITED && m->def.unload)
+    /* Of a stuck one somebody else still holds pointers, and will call back. */
+    if (m->state >= MKI_INITED && m->def.unload && !m->stuck)
         m->def.unload(m);
     urcu_memb_barrier();
     m->state = MKI_STOPPED;

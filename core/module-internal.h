@@ -42,6 +42,7 @@ struct mk_module {
     struct mki_conf *conf;      /* RCU */
     int log_level;              /* atomic */
     uint32_t busy;              /* atomic: work under way */
+    bool stuck;                 /* it has ended, its work has not: nothing of it is freed any more */
     struct mki_list owned;      /* in order of registration; main thread */
     unsigned order;             /* position in the start order */
     struct mk_module **uses;    /* providers of the services it got */

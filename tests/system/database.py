@@ -148,10 +148,10 @@ class Connection:
                 for row in cursor.fetchall()]
 
     def lock(self, table):
-        """Holds off everybody else who would write to the table, until `unlock`."""
+        """Holds off everybody else who would write to the table (not who reads it), until `unlock`."""
         self.execute("BEGIN" if self.pgsql else "BEGIN IMMEDIATE")
         if self.pgsql:
-            self.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            self.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
 
     def unlock(self):
         self.execute("ROLLBACK")

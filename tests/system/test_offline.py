@@ -318,7 +318,7 @@ def test_rows_of_mongooseim_are_delivered(table, login):
     # 83 6A: the empty list in Erlang's external term format
     table.run("INSERT INTO offline_message (timestamp, expire, server, username, from_jid, packet, "
               "permanent_fields) VALUES (1580702706000007, NULL, 'localhost', 'bob', 'x@other.example/y', "
-              "'<message type=\"chat\" xml:lang=\"en\"><body>theirs</body></message>', x'836A')")
+              "'<message type=\"chat\" xml:lang=\"en\"><body>theirs</body></message>', ?)", b"\x83\x6a")
     message = online(login).stanza("^<message")
     assert "from='x@other.example/y'" in message and "to='bob@localhost'" in message
     assert "<body>theirs</body><delay xmlns='urn:xmpp:delay' from='localhost' " \
