@@ -3,7 +3,7 @@
 """The databases behind nodes under test: SQLite files, and a PostgreSQL server of our own.
 
 `Postgres` starts a real server in a folder that goes with the test run: Unix socket and a free port of
-loopback, no durability. `connect(node)` looks into a node's database from outside, whichever it is.
+loopback, safe from its own crash but not from the machine's. `connect(node)` looks into a node's database from outside, whichever it is.
 MEERKAT_DATABASE=pgsql puts all nodes of a test run on PostgreSQL, each on a database of its own.
 """
 import contextlib
@@ -43,11 +43,11 @@ class Postgres:
             self.user = "postgres"
             shutil.chown(self.folder, "postgres", "postgres")
         self.run("initdb", "-D", self.folder / "data", "-U", "meerkat", "-A", "scram-sha-256",
-                 "--pwfile", self.write("password", "secret\n"), "-E", "UTF8", "--locale=C", "-N")
+                 "--pwfile", self.write("password", "hush-hush\n"), "-E", "UTF8", "--locale=C", "-N")
         with open(self.folder / "data" / "postgresql.conf", "a") as conf:
             conf.write(f"port = {self.port}\nlisten_addresses = '127.0.0.1'\n"
                        f"unix_socket_directories = '{self.folder}'\nfsync = off\n"
-                       "synchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n"
+                       "full_page_writes = off\nmax_connections = 200\n"
                        "shared_buffers = 32MB\nlog_statement = none\n")
 
     def write(self, name, text):
@@ -81,7 +81,7 @@ class Postgres:
         shutil.rmtree(self.folder)
 
     def connect(self, database="postgres"):
-        return psycopg2.connect(host="127.0.0.1", port=self.port, user="meerkat", password="secret",
+        return psycopg2.connect(host="127.0.0.1", port=self.port, user="meerkat", password="hush-hush",
                                 dbname=database)
 
     def create(self, name=None):
@@ -101,7 +101,7 @@ class Postgres:
         """What a node's configuration says to use this database."""
         return {"rdbms.driver": "pgsql", "rdbms_pgsql.host": "127.0.0.1",
                 "rdbms_pgsql.port": self.port, "rdbms_pgsql.user": "meerkat",
-                "rdbms_pgsql.password": "secret", "rdbms_pgsql.database": name,
+                "rdbms_pgsql.password": "hush-hush", "rdbms_pgsql.database": name,
                 "rdbms_pgsql.sslmode": "disable", "rdbms_pgsql.statement_timeout": "700ms"}
 
 

@@ -44,9 +44,10 @@ def wait_for(condition, what="a condition", patience=PATIENCE):
 
 
 class Node:
-    """A meerkatd of its own. `config` is INI text behind [meerkat]; {dir} in it is its directory."""
+    """A meerkatd of its own. `config` is INI text behind [meerkat]; {dir} in it is its directory.
+    `kind` of database: sqlite, pgsql."""
 
-    def __init__(self, folder, config, hosts="localhost", args=()):
+    def __init__(self, folder, config, hosts="localhost", args=(), kind=database.KIND):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ini = self.folder / "meerkat.ini"
@@ -55,14 +56,14 @@ class Node:
         self.args = list(args)
         self.hosts = hosts
         self.database = None
-        if database.KIND == "pgsql":
+        if kind == "pgsql":
             self.use_postgres()
         self.configure(config)
         self.process = None
 
-    def use_postgres(self, name=None):
+    def use_postgres(self, name=None, server=None):
         """Puts this node on a database of the test run's PostgreSQL: a new one, or `name`."""
-        server = database.postgres()
+        server = server or database.postgres()
         self.database = name or server.create()
         for key, value in server.settings(self.database).items():
             self.args += ["--set", f"{key}={value}"]
