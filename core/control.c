@@ -3,7 +3,7 @@
 /*
  * The control socket: a Unix socket (file permissions are its protection) that takes one line and
  * answers with lines of which the last is "ok" or "error: …". What it knows: status, reload, stop,
- * module load|unload|reload NAME, hooks.
+ * module load|unload|reload NAME, hooks, metrics.
  */
 #include "config.h"
 
@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include <event2/event.h>
+
+#include <meerkat/metrics.h>
 
 #include "hook-internal.h"
 #include "log-internal.h"
@@ -32,6 +34,22 @@ tell_hook(const char *hook, const char *module, int prio, const char *fn_name, c
           int line, void *arg)
 {
     mk_buf_printf(arg, "%s\t%d\t%s\t%s\t%s:%d\n", hook, prio, module, fn_name, file, line);
+}
+
+/* A histogram as its sum and count; the buckets are for the export. */
+static void
+tell_metric(const struct mk_metric *m, void *arg)
+{
+    const char *open = m->labels ? "{" : "", *close = m->labels ? "}" : "";
+    const char *labels = m->labels ? m->labels : "";
+
+    if (m->kind != MK_METRIC_HISTOGRAM) {
+        mk_buf_printf(arg, "%s%s%s%s %.15g\n", m->name, open, labels, close, m->value);
+        return;
+    }
+    mk_buf_printf(arg, "%s_sum%s%s%s %.15g\n", m->name, open, labels, close, m->value);
+    mk_buf_printf(arg, "%s_count%s%s%s %llu\n", m->name, open, labels, close,
+                  (unsigned long long)m->count);
 }
 
 static int
@@ -58,10 +76,14 @@ run(char *line, struct mk_buf *out, struct mk_error *err)
         mki_hooks_each(tell_hook, out);
         return 0;
     }
+    if (strcmp(word, "metrics") == 0) {
+        mk_metric_each(tell_metric, out);
+        return 0;
+    }
     if (strcmp(word, "module") == 0 && second && third)
         return mki_server_module(second, third, err);
-    return mk_fail(err, "'%s' is not known; there are status, reload, stop, hooks, module "
-                   "load|unload|reload NAME", word);
+    return mk_fail(err, "'%s' is not known; there are status, reload, stop, hooks, metrics, "
+                   "module load|unload|reload NAME", word);
 }
 
 static void
