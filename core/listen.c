@@ -201,6 +201,8 @@ static void
 listener_free(struct mk_listener *l)
 {
     mki_workers_barrier(stop_on_worker, l);
+    /* libevent tells the kernel in the next turn. Before that, the number must not name another file. */
+    mki_workers_barrier(NULL, NULL);
     for (size_t i = 0; i < l->count; i++) {
         if (l->sockets[i].fd >= 0)
             close(l->sockets[i].fd);

@@ -120,13 +120,31 @@ labels_fit(const char *domain)
     return fit;
 }
 
+/* The ideographic full stop separates labels as well (RFC 3490 §3.1); NFKC has made the other two forms into these. */
+static void
+plain_dots(struct mk_buf *domain)
+{
+    size_t to = 0;
+
+    for (size_t i = 0; i < domain->len; i++) {
+        bool stop = domain->len - i >= 3 && memcmp(domain->data + i, "\xe3\x80\x82", 3) == 0;
+
+        domain->data[to++] = stop ? '.' : domain->data[i];
+        i += stop ? 2 : 0;
+    }
+    domain->len = to;
+}
+
 int
 mk_prep_domain(struct mk_buf *out, struct mk_str in)
 {
-    /* A final dot is the DNS root and goes (RFC 7622 §3.2). */
-    if (in.len > 1 && in.p[in.len - 1] == '.')
-        in.len--;
     if (run_profile(out, in, stringprep_nameprep, MK_JID_PART_MAX) < 0)
+        return -1;
+    plain_dots(out);
+    /* A final dot is the DNS root and goes (RFC 7622 §3.2). */
+    if (out->len > 1 && out->data[out->len - 1] == '.')
+        out->len--;
+    if (out->len == 0 || out->data[out->len - 1] == '.')
         return -1;
     if (is_address(mk_buf_str(out)))
         return 0;

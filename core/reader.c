@@ -217,6 +217,30 @@ take_attrs(struct mki_parser *p, const XML_Char **atts)
     }
 }
 
+static bool
+is_white(const char *p, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (p[i] != ' ' && p[i] != '\n' && p[i] != '\t' && p[i] != '\r')
+            return false;
+    }
+    return true;
+}
+
+/* Between elements only white space may stand. What came before the window was looked at by check_start. */
+static bool
+is_gap(struct mki_parser *p)
+{
+    struct mk_reader *r = p->reader;
+    uint64_t base = p->call_start - r->fed, at = (uint64_t)XML_GetCurrentByteIndex(p->expat);
+    uint64_t from = p->start > base ? p->start : base;
+
+    if (from >= at || is_white(r->window + (from - base), (size_t)(at - from)))
+        return true;
+    mki_parser_fail(p, "bad-format", "text outside of an element");
+    return false;
+}
+
 static void
 begin_element(struct mki_parser *p, const XML_Char *name, const XML_Char **atts)
 {
@@ -328,7 +352,7 @@ on_open(void *arg, const XML_Char *name, const XML_Char **atts)
     struct mki_parser *p = arg;
     struct mk_reader *r = p->reader;
 
-    if (!r || r->stop || p->condition || !within_limits(p, atts))
+    if (!r || r->stop || p->condition || !within_limits(p, atts) || (p->depth == 1 && !is_gap(p)))
         return;
     p->depth++;
     if (p->depth == 1 || r->odd || p->tree.root)
@@ -448,7 +472,7 @@ on_close(void *arg, const XML_Char *name)
     struct mk_reader *r = p->reader;
 
     (void)name;
-    if (!r || r->stop || p->condition)
+    if (!r || r->stop || p->condition || (p->depth == 1 && !is_gap(p)))
         return;
     if (r->odd && p->depth > 1 && p->tree.here)
         mki_tree_close(&p->tree);
@@ -531,16 +555,6 @@ rescan(struct mk_reader *r)
 {
     r->fed = r->scanned = r->boundary = 0;
     r->scan = SCAN_TEXT;
-}
-
-static bool
-is_white(const char *p, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        if (p[i] != ' ' && p[i] != '\n' && p[i] != '\t' && p[i] != '\r')
-            return false;
-    }
-    return true;
 }
 
 static void

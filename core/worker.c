@@ -78,6 +78,7 @@ mki_enter(void)
 void
 mki_leave(void)
 {
+    MK_HANDS_OVER(&workers);
     urcu_memb_read_unlock();
     if (self)
         self->callback_depth--;
@@ -404,6 +405,7 @@ run_rcu(struct rcu_head *head)
 {
     struct rcu_item *item = caa_container_of(head, struct rcu_item, head);
 
+    MK_TAKES_OVER(&workers);
     item->fn(item->ptr);
     mk_free(item);
 }
@@ -415,5 +417,6 @@ mk_rcu_defer(mk_task_fn fn, void *ptr)
 
     item->fn = fn;
     item->ptr = ptr;
+    MK_HANDS_OVER(&workers);
     urcu_memb_call_rcu(&item->head, run_rcu);
 }

@@ -37,6 +37,20 @@
 #define MK_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define MK_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+/*
+ * For ThreadSanitizer, where memory goes from one thread to another through a library that it does not see
+ * into (liburcu): the giver says MK_HANDS_OVER(ptr) before, the taker MK_TAKES_OVER(ptr) after. Otherwise nothing.
+ */
+#ifdef __SANITIZE_THREAD__
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+#define MK_HANDS_OVER(ptr) __tsan_release((void *)(uintptr_t)(ptr))
+#define MK_TAKES_OVER(ptr) __tsan_acquire((void *)(uintptr_t)(ptr))
+#else
+#define MK_HANDS_OVER(ptr) ((void)0)
+#define MK_TAKES_OVER(ptr) ((void)0)
+#endif
+
 /* True when the open structure behind `ptr` is new enough to have `field`: its `size` says so. */
 #define MK_HAS(ptr, field) \
     ((ptr)->size >= offsetof(__typeof__(*(ptr)), field) + sizeof((ptr)->field))

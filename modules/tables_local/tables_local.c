@@ -21,7 +21,6 @@ struct record {
 /* All records of a group; replaced, never changed. */
 struct group {
     struct cds_lfht_node node;
-    struct rcu_head rcu;
     uint64_t hash;
     uint32_t name_len;
     uint32_t count;
@@ -70,6 +69,7 @@ find_at(const struct mk_table *t, struct mk_str name, uint64_t hash, struct cds_
 
     cds_lfht_lookup(t->groups, hash, is_group, &name, iter);
     node = cds_lfht_iter_get_node(iter);
+    MK_TAKES_OVER(t);
     return node ? caa_container_of(node, struct group, node) : NULL;
 }
 
@@ -97,12 +97,6 @@ show(const struct group *g, const struct record *r)
 }
 
 /* -- writing -------------------------------------------------------------------------------- */
-
-static void
-free_group(struct rcu_head *head)
-{
-    mk_free(caa_container_of(head, struct group, rcu));
-}
 
 static struct group *
 make_group(struct mk_str name, uint64_t hash, uint32_t count)
@@ -176,6 +170,7 @@ change(struct mk_table *t, struct mk_str name, struct mk_str key, struct record 
         if (made)
             now->records[kept++] = made;
     }
+    MK_HANDS_OVER(t);
     if (old && now)
         cds_lfht_replace(t->groups, &iter, hash, is_group, &name, &now->node);
     else if (now)
@@ -187,7 +182,7 @@ change(struct mk_table *t, struct mk_str name, struct mk_str key, struct record 
     if (gone)
         mk_rcu_defer(mk_free, gone);
     if (old)
-        urcu_memb_call_rcu(&old->rcu, free_group);
+        mk_rcu_defer(mk_free, old);
 }
 
 static void
@@ -387,7 +382,7 @@ free_table(struct mk_table *t)
         cds_lfht_del(t->groups, &g->node);
         for (uint32_t i = 0; i < g->count; i++)
             mk_rcu_defer(mk_free, g->records[i]);
-        urcu_memb_call_rcu(&g->rcu, free_group);
+        mk_rcu_defer(mk_free, g);
     }
     urcu_memb_read_unlock();
     cds_lfht_destroy(t->groups, NULL);
