@@ -1,6 +1,0 @@
-CREATE TABLE IF NOT EXISTS wordcount (
-    server varchar(250) NOT NULL,
-    username varchar(250) NOT NULL,
-    words bigint NOT NULL,
-    PRIMARY KEY (server, username)
-);
