@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 the Meerkat authors
+"""What authors of modules get from `make install`: headers, template, examples, the runner of dialogues, the
+guide. All is built and used out of the tree, with nothing but what was installed."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from support import BUILD, PATIENCE, Node, Client, wait_for
+
+HERE = pathlib.Path(__file__).resolve().parent
+SOURCE = HERE.parents[1]
+STRICT = "CFLAGS=-O1 -g -Wall -Wextra -Werror"
+COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
+MODULES = {"template": "hello", "examples/ping": "example_ping", "examples/filter": "example_filter",
+           "examples/wordcount": "example_wordcount"}
+
+
+def install(*variables):
+    subprocess.run(["make", "-s", "-C", BUILD, "install", *variables], check=True, capture_output=True)
+
+
+class Installed:
+    """A Meerkat installed below `prefix`, and the environment of somebody who uses it."""
+
+    def __init__(self, prefix):
+        self.prefix = prefix
+        self.env = {**os.environ, "PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig"),
+                    "PATH": f"{prefix}/bin:{prefix}/sbin:{os.environ['PATH']}"}
+        self.sdk = prefix / "share/meerkat/sdk"
+
+    def run(self, *words, cwd=None, env=(), **more):
+        return subprocess.run([str(w) for w in words], cwd=cwd, env={**self.env, **dict(env)}, text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=120, **more)
+
+    def variable(self, name):
+        return self.run("pkg-config", f"--variable={name}", "meerkat", check=True).stdout.strip()
+
+    def copy(self, what, folder):
+        """The template or an example, copied out."""
+        return pathlib.Path(shutil.copytree(self.sdk / what, folder / MODULES[what]))
+
+    def build(self, folder, *more):
+        done = self.run("make", STRICT, *more, cwd=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return folder
+
+
+@pytest.fixture(scope="module")
+def sdk(tmp_path_factory):
+    prefix = tmp_path_factory.mktemp("installed")
+    install(f"prefix={prefix}")
+    return Installed(prefix)
+
+
+@pytest.fixture(scope="module")
+def built(sdk, tmp_path_factory):
+    """A folder with the template's and the examples' shared objects."""
+    folder = tmp_path_factory.mktemp("built")
+    for what, name in MODULES.items():
+        shutil.copy(sdk.build(sdk.copy(what, folder)) / f"{name}.so", folder)
+    return folder
+
+
+# -- what is installed
+
+def test_all_public_headers_are_installed_and_compile_alone(sdk, tmp_path):
+    public = {p.name for p in (SOURCE / "include/meerkat").glob("*.h")}
+    assert {p.name for p in (sdk.prefix / "include/meerkat").glob("*.h")} == public
+    flags = sdk.run("pkg-config", "--cflags", "meerkat", check=True).stdout.split()
+    for header in public:
+        (tmp_path / f"{header}.c").write_text(f"#include <meerkat/{header}>\nextern int x;\n")
+        done = sdk.run("cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", *flags,
+                       tmp_path / f"{header}.c")
+        assert done.returncode == 0, done.stderr
+
+
+def test_pkg_config_says_where_things_are(sdk):
+    modules = {p.name for p in pathlib.Path(sdk.variable("moduledir")).glob("*.so")}
+    assert {"c2s.so", "router.so", "rdbms_sqlite.so"} <= modules
+    assert sdk.run(sdk.variable("meerkatd"), "--version").stdout.startswith("meerkatd ")
+    assert "--control" in sdk.run(sdk.variable("dialogue"), "--help").stdout
+    assert pathlib.Path(sdk.variable("sdkdir")) == sdk.sdk
+
+
+def test_a_staged_installation_is_complete(tmp_path):
+    install(f"DESTDIR={tmp_path / 'stage'}", "prefix=/opt/meerkat")
+    staged = Installed(tmp_path / "stage/opt/meerkat")
+    staged.env["PKG_CONFIG_SYSROOT_DIR"] = str(tmp_path / "stage")
+    folder = staged.build(staged.copy("template", tmp_path))
+    assert "prefix=/opt/meerkat\n" in (staged.prefix / "lib/pkgconfig/meerkat.pc").read_text()
+    done = staged.run("meerkat-dialogue", "--modules", folder, folder / "hello.dialogue")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("what", MODULES)
+def test_template_and_examples_build_without_a_warning(sdk, tmp_path, what, compiler):
+    folder = sdk.build(sdk.copy(what, tmp_path), f"CC={compiler}")
+    assert (folder / f"{MODULES[what]}.so").exists()
+
+
+@pytest.mark.parametrize("what", MODULES)
+def test_template_and_examples_pass_their_dialogues(sdk, tmp_path, what):
+    done = sdk.run("make", "check", cwd=sdk.build(sdk.copy(what, tmp_path)))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^ok 1 - ", done.stdout, re.M)
+
+
+def test_make_install_puts_a_module_where_the_server_finds_it(sdk, tmp_path):
+    folder = sdk.build(sdk.copy("examples/ping", tmp_path))
+    stage = tmp_path / "stage"
+    done = sdk.run("make", STRICT, "install", f"DESTDIR={stage}", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (pathlib.Path(f"{stage}{sdk.variable('moduledir')}") / "example_ping.so").exists()
+
+
+def test_without_meerkat_the_makefile_says_what_is_missing(sdk, tmp_path):
+    folder = sdk.copy("template", tmp_path)
+    done = sdk.run("make", cwd=folder, env={"PKG_CONFIG_PATH": "/nowhere", "PKG_CONFIG_LIBDIR": "/nowhere"})
+    assert done.returncode != 0 and "set PKG_CONFIG_PATH" in done.stderr
+
+
+# -- modules that come and go in a live node
+
+CONFIG = """
+[meerkat]
+control = {dir}/control
+[c2s]
+listen = 127.0.0.1:0
+[sasl]
+[auth_memory]
+accounts = alice:secret, bob:secret, carol:secret, dave:secret
+[rdbms]
+[router]
+[register]
+enabled = yes
+[example_filter]
+words = spam
+[hello]
+greeting = Hi
+"""
+ASK = {"hello": "<hello xmlns='urn:example:hello'/>", "example_ping": "<ping xmlns='urn:example:ping'/>"}
+COUNT = "<count xmlns='urn:example:wordcount'/>"
+
+
+def module_path(*folders):
+    return ["--set", "meerkat.module_path=" + ", ".join(map(str, folders))]
+
+
+@pytest.fixture
+def live(sdk, built, tmp_path):
+    """live(config, kind): a node that can load what was built outside. The folder is this test's own."""
+    folder = shutil.copytree(built, tmp_path / "mine")
+    for name in ("t_metric",):
+        subprocess.run(["cc", "-std=gnu11", "-Wall", "-shared", "-fPIC", "-I", sdk.prefix / "include",
+                        HERE / f"{name}.c", "-o", folder / f"{name}.so"], check=True)
+    nodes = []
+
+    def start(config=CONFIG, kind="sqlite"):
+        node = Node(tmp_path / f"node{len(nodes)}", config, kind=kind,
+                    args=module_path(folder, sdk.prefix / "lib/meerkat"))
+        node.modules = folder
+        nodes.append(node)
+        return node.start()
+
+    yield start
+    for node in nodes:
+        node.stop()
+
+
+def module(node, what, name):
+    answer = node.control("module", what, name)
+    assert answer == "ok\n", f"module {what} {name}: {answer}"
+
+
+class Chat(threading.Thread):
+    """Two clients who talk all the time: batches of numbered messages, all of which must come, in order."""
+    BATCH = 8
+
+    def __init__(self, node):
+        super().__init__()
+        self.pair = [node.client("alice"), node.client("bob")]
+        self.sent, self.error, self.over = 0, None, False
+
+    def talk(self):
+        a, b = self.pair
+        while not self.over:
+            numbers = range(self.sent, self.sent + self.BATCH)
+            for x, y in ((a, b), (b, a)):
+                x.send("".join(f"<message to='{y.jid}' type='chat' id='m{n}'><body>number {n}</body></message>"
+                               for n in numbers))
+            for x, y in ((a, b), (b, a)):
+                for n in numbers:
+                    text = x.stanza()
+                    assert f"from='{y.jid}'" in text and f"<body>number {n}</body>" in text, (n, text)
+            self.sent += self.BATCH
+
+    def run(self):
+        try:
+            self.talk()
+        except BaseException as e:      # told by the thread of the test
+            self.error = e
+
+    def __enter__(self):
+        self.start()
+        self.more()
+        return self
+
+    def more(self):
+        """Some more messages have come through."""
+        now = self.sent
+        wait_for(lambda: self.error or self.sent >= now + 2 * self.BATCH, "the chat to go on")
+        if self.error:
+            raise self.error
+
+    def __exit__(self, kind, *_):
+        self.over = True
+        self.join(PATIENCE)
+        for client in self.pair:
+            client.drop()
+        if kind is None and self.error:
+            raise self.error
+
+
+def versions(node):
+    return dict(re.findall(r"^module\t(\S+)\t(\S+)$", node.control("status"), re.M))
+
+
+def test_modules_come_and_go_while_clients_chat_and_no_message_is_lost(live):
+    node = live(CONFIG)
+    with Chat(node) as chat, node.client("carol") as carol:
+        module(node, "unload", "hello")
+        module(node, "unload", "example_filter")
+        for _ in range(4):
+            for name in MODULES.values():
+                module(node, "load", name)
+                chat.more()
+                if name in ASK:
+                    assert "type='result'" in carol.iq("get", ASK[name], to="localhost")
+            for name in MODULES.values():
+                module(node, "reload", name)
+                chat.more()
+            assert set(MODULES.values()) <= set(versions(node))
+            assert re.search("words='[0-9]+'", carol.iq("get", COUNT))
+            for name in MODULES.values():
+                module(node, "unload", name)
+                chat.more()
+            for name in ASK:
+                assert "<service-unavailable" in carol.iq("get", ASK[name], to="localhost")
+    assert chat.sent > 4 * 3 * 4 * Chat.BATCH
+
+
+def test_reload_runs_the_new_code(sdk, live, tmp_path):
+    node = live()
+    folder = sdk.copy("template", tmp_path)
+    source = (folder / "hello.c").read_text()
+    with Chat(node) as chat, node.client("carol") as carol:
+        for n in range(2, 5):
+            text = source.replace('MK_STR(", ")', f'MK_STR(" {n} ")').replace('"1.0"', f'"1.{n}"')
+            (folder / "hello.c").write_text(text)
+            sdk.build(folder)
+            shutil.copy(folder / "hello.so", node.modules)
+            module(node, "reload", "hello")
+            assert versions(node)["hello"] == f"1.{n}"
+            assert f">Hi {n} carol</hello>" in carol.iq("get", ASK["hello"], to="localhost")
+            chat.more()
+
+
+def test_what_cannot_be_loaded_is_refused_with_a_reason_and_the_node_goes_on(sdk, live, tmp_path):
+    node = live()
+    folder = sdk.copy("template", tmp_path)
+    source = (folder / "hello.c").read_text()
+    cases = [
+        ("wrongname", source, [], "calls itself 'hello'"),
+        ("newer", source.replace('"hello"', '"newer"', 0), ["CPPFLAGS=-include newer.h"], "rebuild the module"),
+        ("failing", source.replace('.name = "hello"', '.name = "failing"').replace(
+            "    mk_module_set(m, self);", "    mk_module_set(m, self);\n    if (!self->module)\n"
+            '        return mk_fail(err, "no luck today");'), [], "no luck today"),
+        ("needy", source.replace('.name = "hello",', '.name = "needy", .depends = '
+                                 '(const char *const[]){"nowhere", NULL},'), [], "'needy' needs 'nowhere'"),
+    ]
+    (folder / "newer.h").write_text("#include <meerkat/version.h>\n#undef MK_ABI_MINOR\n"
+                                    "#define MK_ABI_MINOR 99\n")
+    with Chat(node) as chat:
+        for name, text, more, reason in cases:
+            (folder / "hello.c").write_text(text)
+            sdk.build(folder, "-B", *more)
+            shutil.copy(folder / "hello.so", node.modules / f"{name}.so")
+            answer = node.control("module", "load", name)
+            assert answer.startswith("error: ") and reason in answer, (name, answer)
+            assert name not in versions(node)
+            chat.more()
+        (node.modules / "text.so").write_text("not a module")
+        assert "cannot load" in node.control("module", "load", "text")
+        assert "there is no module" in node.control("module", "load", "nothing")
+        assert "loaded already" in node.control("module", "load", "hello")
+
+
+def test_a_reload_that_cannot_be_leaves_the_old_module_at_work(sdk, live, tmp_path):
+    node = live()
+    folder = sdk.copy("template", tmp_path)
+    source = (folder / "hello.c").read_text()
+    good = (node.modules / "hello.so").read_bytes()
+
+    def refused(reason):
+        answer = node.control("module", "reload", "hello")
+        assert answer.startswith("error: ") and reason in answer, answer
+        assert ">Hi, carol</hello>" in carol.iq("get", ASK["hello"], to="localhost")
+        chat.more()
+
+    with Chat(node) as chat, node.client("carol") as carol:
+        (folder / "hello.c").write_text("int mk_not_there(void);\n" + source.replace(
+            "    self->module = m;", "    self->module = m;\n    mk_not_there();"))
+        sdk.build(folder)
+        shutil.copy(folder / "hello.so", node.modules)
+        refused("mk_not_there")
+        (node.modules / "hello.so").unlink()
+        refused("there is no module 'hello'")
+        (node.modules / "hello.so").write_bytes(good)
+        node.configure(CONFIG.replace("greeting = Hi", "greeting = Ho\ngreting = Hi"))
+        refused("did you mean 'greeting'")
+        node.configure(CONFIG.replace("greeting = Hi", "greeting = Ho"))
+        module(node, "reload", "hello")
+        assert ">Ho, carol</hello>" in carol.iq("get", ASK["hello"], to="localhost")
+
+
+def test_an_unloaded_module_leaves_no_option_unchecked(live):
+    node = live()
+    module(node, "unload", "hello")
+    node.configure(CONFIG.replace("greeting = Hi", "greting = Hi"))
+    answer = node.control("module", "load", "hello")
+    assert "did you mean 'greeting'" in answer, answer
+    assert "hello" not in versions(node)
+
+
+# -- the examples keep their word
+
+def test_the_filter_counts_what_it_stops_by_the_rules_in_force(live):
+    node = live()
+    module(node, "load", "t_metric")
+
+    def stopped(client):
+        answer = client.iq("get", "<metric xmlns='meerkat:test' name='example_filter_stopped_total'/>",
+                           to="localhost")
+        return int(re.search("value='([0-9]+)'", answer).group(1))
+
+    with Chat(node) as chat, node.client("carol") as carol, node.client("dave") as dave:
+        carol.message(dave.jid, "Spam, of course")
+        assert "<policy-violation" in carol.stanza("^<message")
+        assert stopped(carol) == 1
+        node.configure(CONFIG.replace("words = spam", "words = ham, eggs\naction = drop"))
+        assert node.control("reload") == "ok\n"
+        carol.message(dave.jid, "spam with eggs")
+        carol.message(dave.jid, "spam")
+        assert "<body>spam</body>" in dave.stanza("^<message")
+        assert stopped(carol) == 2
+        node.configure(CONFIG.replace("words = spam", "words = spam\nmax_body = 2M"))
+        answer = node.control("reload")
+        assert "max_body" in answer and "1M" in answer
+        carol.message(dave.jid, "eggs")
+        carol.message(dave.jid, "spam again")
+        assert "<body>spam again</body>" in dave.stanza("^<message")
+        chat.more()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "pgsql"])
+@pytest.mark.parametrize("accounts", ["[auth_memory]\naccounts = carol:secret, dave:secret",
+                                      "[auth_rdbms]\niterations = 4096"], ids=["memory", "rdbms"])
+def test_words_are_counted_and_forgotten_with_the_account(live, kind, accounts):
+    config = (CONFIG.replace("[auth_memory]\naccounts = alice:secret, bob:secret, carol:secret, dave:secret",
+                             accounts).replace("enabled = yes", "enabled = yes\nrate = 0")
+              + "[example_wordcount]\n")
+    node = live(config, kind=kind)
+    for user in ("carol", "dave"):
+        with node.client() as new:
+            new.iq("set", f"<query xmlns='jabber:iq:register'><username>{user}</username>"
+                   "<password>secret</password></query>")
+    with node.client("carol") as carol, node.client("dave") as dave:
+        for n in range(20):
+            carol.message(dave.jid, f"message {n}")
+        dave.message(carol.jid, "thanks")
+        assert "words='40' messages='20'" in carol.iq("get", COUNT)
+        assert "words='1' messages='1'" in dave.iq("get", COUNT)
+
+        def rows():
+            with node.db() as db:
+                return dict(Rows(db.execute("SELECT username, words FROM example_wordcount")))
+
+        assert rows() == {"carol": 40, "dave": 1}
+        carol.message(dave.jid, "good bye")
+        carol.send("<iq type='set' id='r'><query xmlns='jabber:iq:register'><remove/></query></iq>")
+        wait_for(lambda: rows() == {"dave": 1}, "the rows of the account to go")
+        assert "words='1' messages='1'" in dave.iq("get", COUNT)
+
+
+def Rows(cursor):
+    return [tuple(row) for row in cursor.fetchall()]
