@@ -5,10 +5,12 @@ guide. All is built and used out of the tree, with nothing but what was installe
 import os
 import pathlib
 import re
+import runpy
 import shutil
 import signal
 import subprocess
 import threading
+import types
 
 import pytest
 
@@ -402,3 +404,250 @@ def test_words_are_counted_and_forgotten_with_the_account(live, kind, accounts):
 
 def Rows(cursor):
     return [tuple(row) for row in cursor.fetchall()]
+
+
+# -- the guide
+
+FENCE = re.compile(r"^(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<kind>.*)\n(?P<text>(?:.*\n)*?)```$", re.M)
+
+
+class Reader:
+    """Somebody who does what the guide says, in one shell; its second terminal is a process."""
+
+    def __init__(self, home):
+        self.home = home
+        self.env = {k: v for k, v in os.environ.items() if k not in ("PKG_CONFIG_PATH", "MAKEFLAGS")}
+        self.env["HOME"] = str(home)
+        self.shell = subprocess.Popen(["bash", "--norc"], cwd=home, env=self.env, text=True,
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.second = None
+        self.output = ""
+
+    def type(self, text):
+        """Runs one block as it stands; it must succeed."""
+        self.shell.stdin.write(text + "echo \"=$?= $PWD $PATH\"\n")
+        self.shell.stdin.flush()
+        self.output = ""
+        while not (end := re.fullmatch(r"=(\d+)= (\S+) (\S+)\n", line := self.shell.stdout.readline())):
+            assert line, f"the shell ended:\n{self.output}"
+            self.output += line
+        assert end.group(1) == "0", f"{text}\n{self.output}"
+        self.folder, self.env["PATH"] = pathlib.Path(end.group(2)), end.group(3)
+
+    def type_in_second_terminal(self, text):
+        with open(self.folder / "second", "w") as out:
+            self.second = subprocess.Popen(["bash", "-c", "exec " + text], cwd=self.folder, env=self.env,
+                                           stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        wait_for(lambda: self.second.poll() is not None or "is ready" in self.log(), "the node to start")
+        assert self.second.poll() is None, self.log()
+
+    def log(self):
+        return (self.folder / "second").read_text()
+
+    def close(self):
+        self.shell.stdin.close()
+        self.shell.wait(PATIENCE)
+        self.shell.stdout.close()
+        if self.second:
+            self.second.send_signal(signal.SIGTERM)
+            assert self.second.wait(30) == 0, self.log()
+
+
+@pytest.fixture
+def reader(tmp_path):
+    (tmp_path / "build").symlink_to(BUILD)
+    reader = Reader(tmp_path)
+    yield reader
+    reader.close()
+
+
+def roll(reader):
+    """What the guide leaves to a client with a window."""
+    port = int(re.search(r"listening for 'c2s' on [^ ]*:(\d+)", reader.log()).group(1))
+    with Client(port) as alice:
+        alice.login("alice")
+        alice.message("localhost", "roll")
+        return re.search("<body>(.*)</body>", alice.stanza("^<message")).group(1)
+
+
+def test_the_guide_works_word_by_word(reader):
+    guide = (SOURCE / "docs/sdk/first-module.md").read_text()
+    blocks = list(FENCE.finditer(guide))
+    assert guide.count("```") == 2 * len(blocks) > 20
+    rolled = []
+    for block in blocks:
+        kind, text = block["kind"], block["text"]
+        if block["file"]:
+            # Word by word but for the port: this machine's 5222 may be somebody else's.
+            (reader.folder / block["file"]).write_text(text.replace(":5222", ":0"))
+        elif kind == "sh":
+            reader.type(text)
+        elif kind == "sh second terminal":
+            reader.type_in_second_terminal(text)
+        elif kind == "text":
+            for line in text.splitlines():
+                assert line in reader.output, f"the guide promises {line!r}, there was\n{reader.output}"
+        if reader.second:
+            rolled.append(roll(reader))
+    assert rolled[0].startswith("You rolled ") and rolled[-1].startswith("The dice shows ")
+    assert 1 <= int(rolled[-1].split()[-1]) <= 12
+    assert (reader.home / "meerkat/lib/meerkat/dice.so").exists()
+
+
+# -- the runner of dialogues
+
+@pytest.fixture
+def talk(sdk, built, tmp_path):
+    """talk(text, *options): runs one dialogue."""
+    def run(text, *options):
+        (tmp_path / "t.dialogue").write_text(text)
+        return sdk.run("meerkat-dialogue", "--modules", built, *options, "t.dialogue", cwd=tmp_path)
+    return run
+
+
+HELLO = """
+node
+    [hello]
+client alice
+alice connects
+alice sends
+    <iq type='get' id='1' to='localhost'><hello xmlns='urn:example:hello'/></iq>
+alice receives
+"""
+ANSWER = "<iq type='result' id='1'><hello xmlns='urn:example:hello'>{}</hello></iq>"
+
+
+GOT = ("<iq from='localhost' to='alice@localhost/alice' type='result' id='1'>"
+       "<hello xmlns='urn:example:hello'>Hello, alice</hello></iq>")
+
+
+def compare(pattern):
+    """The lines that the runner shows for GOT; none: it fits."""
+    runner = types.SimpleNamespace(**runpy.run_path(str(SOURCE / "sdk/meerkat-dialogue")))
+    names = runner.Names()
+    names.values["alice"] = "alice@localhost/alice"
+    try:
+        runner.Matcher(names).require(runner.parse(pattern)[0], runner.parse(GOT)[0])
+    except runner.Failed as e:
+        return e.details
+    return []
+
+
+@pytest.mark.parametrize("pattern", [
+    ANSWER.format("Hello, alice"), ANSWER.format("{any}"), ANSWER.format("{re:H[a-z]{4}}, {any}"),
+    "<iq id='{any}' to='{alice}'>{more}</iq>", "<iq from='{save:x}' lang='{none}'>{more}</iq>",
+    "<iq>{more}<hello xmlns='urn:example:hello'>{more}</hello></iq>",
+])
+def test_a_pattern_that_fits_passes(pattern):
+    assert compare(pattern) == []
+
+
+@pytest.mark.parametrize("pattern, line", [
+    (ANSWER.format("Hullo, alice"), "+  <hello xmlns='urn:example:hello'>Hello, alice</hello>"),
+    (ANSWER.format("Hello"), "-  <hello xmlns='urn:example:hello'>Hello</hello>"),
+    (ANSWER.format("{re:[a-z]*}"), "-  <hello xmlns='urn:example:hello'>{re:[a-z]*}</hello>"),
+    ("<iq type='result' id='2'>{more}</iq>", '-<iq id="2" type="result"/>'),
+    ("<iq type='{none}'>{more}</iq>", '+<iq type="result"/>'),
+    ("<iq to='{alice}' lang='{any}'>{more}</iq>", '-<iq lang="{any}" to="alice@localhost/alice"/>'),
+    ("<iq id='1'/>", "+  <hello xmlns='urn:example:hello'>Hello, alice</hello>"),
+    ("<iq id='1'><hello/></iq>", "-  <hello/>"),
+    ("<iq id='1'><hello xmlns='urn:example:hello'>{any}</hello><x/></iq>", "-  <x/>"),
+    ("<iq>{more}<x/></iq>", "-  <x/>"),
+    ("<message>{more}</message>", '+<iq from="localhost" id="1" to="alice@localhost/alice" type="result">'),
+])
+def test_what_does_not_fit_is_shown_with_the_difference(pattern, line):
+    assert line in compare(pattern)
+
+
+def test_a_failure_is_shown_with_its_place_and_what_came_before(talk):
+    done = talk(HELLO + "    " + ANSWER.format("Hullo"))
+    assert done.returncode == 1 and "\nnot ok 1 - t.dialogue" in done.stdout
+    assert "# t.dialogue:8: alice receives\n" in done.stdout
+    assert "#   +  <hello xmlns='urn:example:hello'>Hello, alice</hello>" in done.stdout
+    assert "alice > <iq type='get'" in done.stdout and "is ready" in done.stdout
+
+
+@pytest.mark.parametrize("steps, reason", [
+    ("alice receives\n  " + ANSWER.format("{any}") + "\nalice receives\n  <message/>", "received nothing more"),
+    ("alice receives nothing", "alice received something"),
+    ("alice receives\n  <iq>{more}</iq>\nalice sends\n  <foo xmlns='bar'/>\nalice receives\n  <x>{more}</x>",
+     "unsupported-stanza-type"),
+    ("alice is disconnected", "is still open"),
+    ("control module load nowhere", "there is no module 'nowhere'"),
+    ("control fails status", "control answered: version"),
+    ("control status\n  module\tcarbons", "is not in the answer"),
+    ("log has\n  never said", "the log does not have 'never said'"),
+    ("node reloads\n  [hello]\n  greting = x", "did you mean 'greeting'"),
+    ("node reloads badly\n  [hello]", "control answered: ok"),
+])
+def test_a_step_that_fails_says_why(talk, steps, reason):
+    done = talk(HELLO.rsplit("alice receives", 1)[0] + steps, "--timeout", "0.3")
+    assert done.returncode == 1 and reason in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("text, reason", [
+    ("client alice\nalice dances", "t.dialogue:2: a client does not know 'dances'; there are connects"),
+    ("alice connects", "t.dialogue:1: 'alice' is neither a client nor a step"),
+    ("client alice\nalice sends\n  <presence/>", "t.dialogue:2: alice is not connected"),
+    ("client alice\nalice connects\nalice sends\n  <presence>", "t.dialogue:3: this is not well-formed XML"),
+    ("client alice\nalice connects\nalice sends\n  <presence to='{bob}'/>", "'{bob}' is not known"),
+    ("client alice\n  nickname: al", "'nickname' is not known of a client"),
+    ("  lost", "line 1: an indented line needs a step above it"),
+    ("# nothing", "it has no steps"),
+])
+def test_a_dialogue_that_makes_no_sense_is_an_error_of_its_own(talk, text, reason):
+    done = talk(text)
+    assert done.returncode == 2 and reason in done.stderr, done
+
+
+def test_clients_may_be_dropped_ignore_things_and_share_an_account(talk):
+    done = talk("""
+node
+    [router]
+client phone
+    jid: romeo@capulet.example/phone
+client laptop
+    jid: romeo@capulet.example/laptop
+phone connects
+laptop connects
+laptop ignores
+    <message id='noise'>{more}</message>
+phone sends
+    <message to='{laptop}' id='noise'><body>psst</body></message>
+    <message to='{laptop}'><body>{open}{laptop.bare}}</body></message>
+laptop receives
+    <message from='romeo@capulet.example/phone'><body>{save:said}</body></message>
+phone drops
+phone connects
+laptop sends
+    <message to='{phone}'><subject>{said}</subject></message>
+    <message to='{phone}'><body>2</body></message>
+phone receives in any order
+    <message><body>2</body></message>
+    <message><subject>{open}romeo@capulet.example}</subject></message>
+phone receives nothing
+phone disconnects
+control module unload nothing
+""".replace("control module unload", "control fails module unload"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_node_that_ends_badly_fails_its_dialogue(sdk, talk, tmp_path):
+    folder = sdk.copy("template", tmp_path)
+    source = (folder / "hello.c").read_text()
+    (folder / "hello.c").write_text(source.replace(
+        "    mk_free(mk_module_get(m));", '    mk_free(mk_module_get(m));\n    MK_BUG("on purpose");'))
+    done = talk(HELLO + "    <iq>{more}</iq>\n", "--modules", sdk.build(folder))
+    assert done.returncode == 0, "the other folder comes first"
+    (tmp_path / "t.dialogue").write_text(HELLO + "    <iq>{more}</iq>\n")
+    done = sdk.run("meerkat-dialogue", "--modules", folder, tmp_path / "t.dialogue")
+    assert done.returncode == 1 and "meerkatd ended with status -6" in done.stdout, done.stdout
+    assert "on purpose" in done.stdout
+
+
+def test_all_dialogues_run_and_one_failure_is_enough(sdk, built, tmp_path):
+    (tmp_path / "a").write_text(HELLO + "    <iq>{more}</iq>")
+    (tmp_path / "b").write_text(HELLO + "    <message/>")
+    done = sdk.run("meerkat-dialogue", "--modules", built, "b", "a", cwd=tmp_path)
+    assert done.returncode == 1
+    assert re.search(r"^1\.\.2$.*^not ok 1 - b .*^ok 2 - a ", done.stdout, re.M | re.S), done.stdout
