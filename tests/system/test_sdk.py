@@ -651,3 +651,65 @@ def test_all_dialogues_run_and_one_failure_is_enough(sdk, built, tmp_path):
     done = sdk.run("meerkat-dialogue", "--modules", built, "b", "a", cwd=tmp_path)
     assert done.returncode == 1
     assert re.search(r"^1\.\.2$.*^not ok 1 - b .*^ok 2 - a ", done.stdout, re.M | re.S), done.stdout
+
+
+# -- the reference
+
+def headers():
+    return {p.name: p.read_text() for p in (SOURCE / "include/meerkat").glob("*.h")}
+
+
+def test_the_reference_has_every_hook_with_its_kind_and_event():
+    text = (SOURCE / "docs/sdk/reference.md").read_text()
+    rows = {m[1]: m for m in re.finditer(r"^\| `(\w+)` \| (filter|notice)(, hold)? \| (.*?) \|", text, re.M)}
+    hooks = {}
+    for name, source in headers().items():
+        for kind, hook, event in re.findall(r"^MK_(FILTER|NOTICE)\((\w+), struct (\w+)\)$", source, re.M):
+            hooks[hook] = (kind.lower(), event)
+    assert len(hooks) > 25 and rows.keys() == hooks.keys()
+    event = ""
+    for hook, row in rows.items():
+        event = row[4] if row[4] != "the same" else event
+        assert row[2] == hooks[hook][0], hook
+        assert f"struct {hooks[hook][1]}`" in event, (hook, event)
+
+
+def test_whom_the_reference_names_on_a_hook_is_there(sdk, tmp_path):
+    config = (SOURCE / "etc/dev.ini").read_text().split("hosts = localhost", 1)[1]
+    node = Node(tmp_path, config.replace(":5222", ":0"), kind="sqlite",
+                args=module_path(sdk.prefix / "lib/meerkat") + ["--set", f"meerkat.control={tmp_path}/control"])
+    node.start()
+    try:
+        there = {(h, m, int(p)) for h, p, m in re.findall(r"^(\w+)\t(-?\d+)\t(\w+)\t", node.control("hooks"), re.M)}
+    finally:
+        node.stop()
+    said = set()
+    text = (SOURCE / "docs/sdk/reference.md").read_text()
+    for hook, last in re.findall(r"^\| `(\w+)` \| (?:filter|notice).*\| ([^|]*?) ?\|$", text, re.M):
+        names = []
+        for word in re.findall(r"[\w-]+", last):
+            if re.fullmatch(r"-?\d+", word):
+                said |= {(hook, name, int(word)) for name in names}
+                names = []
+            else:
+                names.append(word)
+    skip = "account_remove"      # "all with tables"
+    said = {t for t in said if t[0] != skip}
+    assert len(said) > 20 and said <= there, said - there
+
+
+def test_the_reference_names_every_header_and_service():
+    text = (SOURCE / "docs/sdk/reference.md").read_text()
+    for name in headers():
+        assert f"`{name}`" in text or f"<meerkat/{name}>" in text, name
+    for source in (SOURCE / "modules").glob("*/*.c"):
+        for service in re.findall(r'mk_service_provide\(\w+, "(\w+)"', source.read_text()):
+            assert f"| `{service}` |" in text, service
+
+
+def test_what_the_documents_mention_exists():
+    known = "".join(headers().values())
+    for page in (SOURCE / "docs/sdk").glob("*.md"):
+        for name in set(re.findall(r"\b(mk_\w+[a-z]|MK_[A-Z_]+[A-Z])\b", page.read_text())):
+            # mk_fire_name and others are made by macros for each hook.
+            assert name in known or name.startswith(("mk_define_", "mk_fire_")), (page.name, name)
