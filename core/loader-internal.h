@@ -24,6 +24,9 @@ void mki_modules_free(void);
 /* One module at run time. */
 int mki_module_add(const char *name, struct mki_ini *ini, const struct mk_option_list *path,
                    const struct mk_option_list *hosts, struct mk_error *err);
+/* Does its file fit this server, and `ini` its options? Nothing is changed. */
+int mki_module_try(const char *name, struct mki_ini *ini, const struct mk_option_list *path,
+                   const struct mk_option_list *hosts, struct mk_error *err);
 int mki_module_remove(const char *name, struct mk_error *err);
 
 /* Checks a new configuration of all loaded modules and puts it in force; -1 with errors in the list of `ini` and nothing changed. */

@@ -553,6 +553,19 @@ fail:
     return -1;
 }
 
+int
+mki_module_try(const char *name, struct mki_ini *ini, const struct mk_option_list *path,
+               const struct mk_option_list *hosts, struct mk_error *err)
+{
+    struct mk_module *m = mki_module_open(name, path, err);
+
+    if (!m)
+        return -1;
+    m->conf = mki_ini_conf(ini, &m->def, hosts);
+    mki_module_close(m);
+    return ini->error_count ? mk_fail(err, "%s", mk_buf_cstr(&ini->errors)) : 0;
+}
+
 static int
 check_unused(const struct mk_module *m, struct mk_error *err)
 {

@@ -332,13 +332,16 @@ mki_server_module(const char *what, const char *name, struct mk_error *err)
         return mk_fail(err, "'%s' is not load, unload or reload", what);
     if (strcmp(what, "unload") == 0)
         return mki_module_remove(name, err);
-    /* Read the file before the module goes: a bad one must not leave us without it. */
+    /* Look at the files before the module goes: bad ones must not leave us without it. */
     ini = mki_ini_read(server.args->config ? server.args->config : default_config(),
                        server.args->sets, server.args->set_count);
     if (ini->error_count)
         rc = mk_fail(err, "%s", mk_buf_cstr(&ini->errors));
-    if (rc == 0 && strcmp(what, "reload") == 0)
-        rc = mki_module_remove(name, err);
+    if (rc == 0 && strcmp(what, "reload") == 0) {
+        rc = mki_module_try(name, ini, &server.conf.module_path, &server.conf.hosts, err);
+        if (rc == 0)
+            rc = mki_module_remove(name, err);
+    }
     if (rc == 0)
         rc = mki_module_add(name, ini, &server.conf.module_path, &server.conf.hosts, err);
     mki_ini_free(&ini);

@@ -54,7 +54,8 @@ MK_FILTER(stream_iq, struct mk_ev_stream_element)
  * A stanza from a client or to one. user_send_*: after the checks of RFC 6120 §8.1.2.1 (`from` is
  * the full JID), before routing; may be held. MK_DENY answers with `error`.
  * user_receive_*: before it goes to the client; cannot be held; MK_DENY and MK_HANDLED drop it.
- * `stanza` is an owned reference of whoever fires: see mk_stanza_replace.
+ * `stanza` is an owned reference of whoever fires: see mk_stanza_replace (router.h). `error` left at
+ * MK_ERR_NONE means service-unavailable; `text` is borrowed until the firing, or mk_resume, returns.
  */
 struct mk_ev_user {
     struct mk_hook_head head;

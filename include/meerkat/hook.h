@@ -23,6 +23,28 @@
  * Whoever fires has given a `finish` function that gets the final verdict in both cases. Hooks that
  * cannot be held say so in their header; mk_hold then returns NULL and the handler must decide now.
  *
+ *   static void
+ *   on_looked_up(struct mk_sql_result *result, void *arg)
+ *   {
+ *       struct lookup *l = arg;
+ *       struct mk_ev_user *ev = mk_hold_event(l->hold);   (the session may have ended meanwhile)
+ *
+ *       ev->error = MK_ERR_FORBIDDEN;
+ *       mk_resume(&l->hold, may_pass(l, result) ? MK_CONTINUE : MK_DENY);
+ *       mk_free(l);
+ *   }
+ *
+ *   static enum mk_verdict
+ *   on_message(struct mk_ev_user *ev, void *arg)
+ *   {
+ *       …
+ *       l->hold = mk_hold(&ev->head);
+ *       mk_sql_exec(db, stmt, key, on_looked_up, l, …);
+ *       return MK_HANDLED;
+ *   }
+ *
+ * A held message makes its session's further input wait, so order holds.
+ *
  * While a hook fires, a handler that is removed is not called any more, and one that is added is
  * called from the next firing on.
  */
@@ -142,7 +164,7 @@ MK_API void mk_resume(struct mk_hold **hold, enum mk_verdict verdict);
  * chooses (NULL: the one that publishes, deferred). The payload is copied; it must hold no pointers that need freeing,
  * except NUL-terminated strings named in the event's header as copied.
  */
-struct mk_event_user {          /* "user_created", "user_removed" */
+struct mk_event_user {          /* "user_created", "user_removed": by the modules with accounts */
     uint32_t size;
     char user[1024];            /* bare JID */
 };
@@ -155,6 +177,7 @@ struct mk_event_node {          /* "node_joined", "node_left", "table_in_sync" (
     uint32_t size;
     char name[256];
 };
+/* "config_reloaded" has no payload: NULL. `payload` is valid during the call. */
 typedef void (*mk_event_fn)(const char *event, const void *payload, void *arg);
 MK_API int mk_subscribe(struct mk_module *m, const char *event, struct mk_worker *w, mk_event_fn fn,
                         void *arg) MK_NODISCARD;

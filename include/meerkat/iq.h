@@ -6,9 +6,10 @@
  *
  *   mk_on_iq(m, MK_IQ_GET, MK_TO_HOST | MK_TO_SELF, "urn:xmpp:ping", "ping", on_ping, NULL)
  *
- * The namespace is advertised as a feature by disco as long as the handler is registered. A handler answers exactly once,
- * now or, after mk_iq_hold, later on the same worker. Until a held IQ of a local session is answered, that session's
- * further input waits, so that answers keep the order of requests.
+ * The namespace is advertised as a feature by disco as long as the handler is registered. A handler
+ * answers exactly once (a second answer is a bug and aborts), now or, after mk_iq_hold, later on the same
+ * worker. Until a held IQ of a local session is answered, that session's further input waits, so that
+ * answers keep the order of requests.
  */
 #ifndef MEERKAT_IQ_H
 #define MEERKAT_IQ_H

@@ -9,7 +9,33 @@
  * under way) → unload (free what `m` holds). The core itself takes back, in reverse order, all that
  * was registered: hooks, events, IQ handlers, features, timers, descriptors, services, slots,
  * metrics. A failed init or start is undone by that same path. All five calls run on the main
- * thread, never on a worker; the workers run while a module is loaded or unloaded at run time.
+ * thread, never on a worker; the workers run while a module is loaded or unloaded at run time: a
+ * handler may be called as soon as it is registered, while init is still running. So make the
+ * module's state first and register last.
+ *
+ * A reload unloads the old code and loads the new one; nothing of the old state is left. A module that
+ * cannot be opened, or whose options are wrong, is refused before the old one goes.
+ *
+ * A whole module:
+ *
+ *   #include <meerkat/meerkat.h>
+ *
+ *   static enum mk_verdict
+ *   on_ping(struct mk_iq *iq, void *arg)
+ *   {
+ *       (void)arg;
+ *       mk_iq_reply_result(iq, NULL);
+ *       return MK_HANDLED;
+ *   }
+ *
+ *   static int
+ *   init(struct mk_module *m, struct mk_error *err)
+ *   {
+ *       (void)err;
+ *       return mk_on_iq(m, MK_IQ_GET, MK_TO_HOST, "urn:example:ping", "ping", on_ping, NULL);
+ *   }
+ *
+ *   MK_MODULE(.name = "example_ping", .version = "1.0", .summary = "answers pings", .init = init);
  */
 #ifndef MEERKAT_MODULE_H
 #define MEERKAT_MODULE_H
@@ -42,14 +68,16 @@ struct mk_module_def {
     /* Checks what no single option can say; `conf` is one generation for one host (or the default,
      * host NULL). Called for every generation before any is used. NULL: nothing to check. */
     int (*check)(const void *conf, const char *host, struct mk_error *err);
+    /* Each of these may be NULL. -1 with a reason (mk_fail) keeps the module from being loaded, or the
+     * node from starting; stop (after a failed start) and unload (after a failed init) are called then too. */
     int (*init)(struct mk_module *m, struct mk_error *err);
     int (*start)(struct mk_module *m, struct mk_error *err);
     void (*reloaded)(struct mk_module *m);  /* a new configuration is in force */
     void (*stop)(struct mk_module *m);
-    void (*unload)(struct mk_module *m);
+    void (*unload)(struct mk_module *m);    /* nobody can call the module any more: free its state */
 };
 
-/* The last line of a module's main file. */
+/* The last line of a module's main file. Takes fields of struct mk_module_def; those left out are zero. */
 #define MK_MODULE(...)                                                                     \
     extern const struct mk_module_def mk_module_def;                                       \
     MK_API const struct mk_module_def mk_module_def = {.magic = MK_MODULE_MAGIC,           \

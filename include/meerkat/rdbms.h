@@ -105,7 +105,8 @@ struct mk_rdbms {
 };
 
 /* SQL files of a module's folder inside the module: MK_SQL_FILE(name, "001_init.sql") at file scope
- * defines `static const char *name`'s text. The path is searched like an #include. */
+ * defines `static const char *name`'s text. The assembler looks for the path in the folder in which the compiler
+ * runs and in those of -Wa,-I,FOLDER. */
 #define MK_SQL_FILE(name, path)                                                            \
     __asm__(".pushsection .rodata\n" #name "_:\n.incbin \"" path "\"\n.byte 0\n.popsection\n"); \
     extern const char name[] __asm__(#name "_") __attribute__((visibility("hidden")))

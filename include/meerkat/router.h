@@ -32,7 +32,8 @@ struct mk_router {
 /*
  * The hooks of a stanza on its way. `stanza` is an owned reference of whoever fires: a handler may put
  * another in its place with mk_stanza_replace. MK_DENY answers with `error` (service-unavailable when unset)
- * unless the stanza must not be answered; MK_HANDLED swallows it.
+ * unless the stanza must not be answered; MK_HANDLED swallows it. `text` is borrowed until the firing, or
+ * mk_resume, returns.
  */
 struct mk_ev_route {
     struct mk_hook_head head;
@@ -43,6 +44,7 @@ struct mk_ev_route {
     const char *text;
 };
 
+/* mk_stanza_replace(&ev->stanza, made): handlers behind this one, and the receiver, see `made` (taken). */
 MK_API void mk_stanza_replace(struct mk_stanza **slot, struct mk_stanza *taken);
 
 /* Every stanza, first. Cannot be held. */

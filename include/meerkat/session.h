@@ -115,7 +115,8 @@ MK_API void mk_undelivered(mk_session_id id, struct mk_stanza *st);
 
 enum mk_slot_object { MK_SLOT_SESSION, MK_SLOT_HOST };
 typedef void (*mk_slot_free_fn)(void *data);
-/* A slot for this module, in init. The data is freed by `free_fn` with the object or the module. */
+/* A slot for this module, in init: -1 when there is none left. The data is freed by `free_fn` (on the session's worker;
+ * not called for NULL) with the object or the module. */
 MK_API int mk_slot_register(struct mk_module *m, enum mk_slot_object what, mk_slot_free_fn free_fn,
                             unsigned *slot_out) MK_NODISCARD;
 MK_API void mk_session_slot_set(struct mk_session *s, unsigned slot, void *data);  /* frees the old */

@@ -112,7 +112,8 @@ MK_API bool mk_stanza_nth(const struct mk_stanza *st, size_t n, const char **nam
                           const char **ns_out);
 /* The whole element as a tree whose root has the children (its attributes only for a nonza). */
 MK_API const struct mk_node *mk_stanza_node(const struct mk_stanza *st);
-/* First child element with this name and namespace (NULL: any), as a tree. NULL: none. */
+/* First child element with this name and namespace (NULL: any), as a tree that lives as long as the stanza. NULL: none.
+ * The first call parses the children: ask mk_stanza_has first where most stanzas have no such child. */
 MK_API const struct mk_node *mk_stanza_child(const struct mk_stanza *st, const char *name,
                                              const char *ns);
 /* The bytes of the children: well-formed by themselves inside an element of jabber:client. */
@@ -125,7 +126,16 @@ MK_API void mk_stanza_write(const struct mk_stanza *st, struct mk_buf *out);
 
 /* -- making (any thread; results are owned) ------------------------------------------------ */
 
-/* `content` is taken (NULL: no children). JIDs and id are borrowed and may be NULL. */
+/*
+ * `content` is taken (NULL: no children). JIDs and id are borrowed and may be NULL; what is given to mk_route
+ * must have `from`. An answer to a message:
+ *
+ *   x = mk_xml_new(NULL);
+ *   mk_xml_leaf(x, "body", NULL, MK_STR("hello"));
+ *   st = mk_stanza_new(MK_MESSAGE, MK_TYPE_CHAT, mk_stanza_to(question), mk_stanza_from(question), NULL, x);
+ *   mk_route(st);
+ *   mk_stanza_unref(&st);
+ */
 MK_API struct mk_stanza *mk_stanza_new(enum mk_stanza_kind kind, enum mk_stanza_type type,
                                        const struct mk_jid *from, const struct mk_jid *to,
                                        const char *id, struct mk_xml *content) MK_NODISCARD;
