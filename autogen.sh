@@ -18,7 +18,7 @@ module() {
     echo "$2 += $name.la"
     echo "${name}_la_SOURCES = $sources"
     echo "${name}_la_CPPFLAGS = \$(MODULE_CPPFLAGS) -DMK_MODULE_NAME='\"$name\"' -I\$(srcdir)/$dir"
-    echo "${name}_la_CFLAGS = \$(AM_CFLAGS) -Wa,-I,\$(srcdir)/$dir"
+    echo "${name}_la_CFLAGS = \$(AM_CFLAGS) \$(AS_INCLUDE)\$(srcdir)/$dir"
     echo "${name}_la_LDFLAGS = $3"
     echo "${name}_la_LIBADD = $libs"
     echo "EXTRA_DIST += $sql $(find "$dir" -maxdepth 1 \( -name LIBS -o -name '*.md' \) | LC_ALL=C sort | tr '\n' ' ')"

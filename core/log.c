@@ -248,7 +248,7 @@ write_line(const struct line *l)
     (void)done;         /* nowhere to tell */
 }
 
-static void
+static MK_PRINTF(2, 0) void
 log_line(struct line *l, const char *fmt, va_list ap)
 {
     char text[LINE_MAX_BYTES / 2];
