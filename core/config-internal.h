@@ -15,6 +15,8 @@ struct mki_entry {
     char *file;
     int line;                   /* 0: from --set */
     bool used;
+    bool outside;               /* the value is from the environment or another file: never shown */
+    bool bad;                   /* an error was told: the value is not looked at again */
 };
 
 struct mki_ini {
@@ -31,19 +33,31 @@ void mki_ini_free(struct mki_ini **ini);
 void mki_ini_error(struct mki_ini *ini, const struct mki_entry *e, const char *fmt, ...)
     MK_PRINTF(3, 4);
 bool mki_ini_has(const struct mki_ini *ini, const char *section);
+/* Where a message about this key points: the key's line, else its section's, else NULL. Borrowed. */
+const struct mki_entry *mki_ini_place(const struct mki_ini *ini, const char *section,
+                                      const char *key);
+/* 0 when there are no errors; else logs them all and fails with the first. */
+int mki_ini_fail(struct mki_ini *ini, struct mk_error *err);
 /* The n-th name of a module that has a section (without host), or NULL. */
 const char *mki_ini_module(const struct mki_ini *ini, size_t n);
 
 /*
  * Fills a zeroed structure from a section (and, over it, from `over`, which may be NULL), defaults first. Errors go to the
- * list. Entries are marked as used; unknown keys are errors with a suggestion.
+ * list. Entries are marked as used; unknown keys are errors with a suggestion. -1: a field has no value.
  */
-void mki_ini_fill(struct mki_ini *ini, const char *section, const char *over,
-                  const struct mk_option *options, void *conf);
+int mki_ini_fill(struct mki_ini *ini, const char *section, const char *over,
+                 const struct mk_option *options, void *conf);
 /* Fills a whole generation for a module, for the hosts of `hosts`. Never NULL; look at error_count. */
 struct mki_conf *mki_ini_conf(struct mki_ini *ini, const struct mk_module_def *def,
                               const struct mk_option_list *hosts);
+/* The same for one host; NULL: it overrides nothing. */
+void *mki_ini_conf_host(struct mki_ini *ini, const struct mk_module_def *def, const char *host);
+/* Asks the module whether the values fit together; -1: an error was added. `section` for the message. */
+int mki_conf_check(struct mki_ini *ini, const struct mk_module_def *def, const void *conf,
+                   const char *section, const char *host);
+/* Marks a section, and its sections for single hosts, as used. */
+void mki_ini_use(struct mki_ini *ini, const char *section);
 /* Every entry that nobody used is an error. */
-void mki_ini_unused(struct mki_ini *ini);
+void mki_ini_unused(struct mki_ini *ini, const struct mk_option_list *hosts);
 
 #endif

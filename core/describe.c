@@ -9,23 +9,40 @@
 
 #include "option-internal.h"
 
+/* A table's cell ends at a bar. */
+static void
+put_cell(const char *text, FILE *out)
+{
+    for (; *text; text++) {
+        if (*text == '|')
+            fputc('\\', out);
+        fputc(*text, out);
+    }
+}
+
 static void
 describe_option(const struct mk_option *o, FILE *out)
 {
-    fprintf(out, "| `%s` | %s", o->name, mki_option_type_name(o));
-    if (o->type == MK_TYPE_ENUM) {
-        fputs(":", out);
-        for (const char *const *c = o->choices; *c; c++)
-            fprintf(out, "%s %s", c == o->choices ? "" : ",", *c);
+    struct mk_buf allowed = {0};
+
+    mki_option_allowed(o, &allowed);
+    fprintf(out, "| `%s` | ", o->name);
+    put_cell(mk_buf_cstr(&allowed), out);
+    mk_buf_release(&allowed);
+    if (o->flags & MK_OPT_REQUIRED)
+        fputs(" | required", out);
+    else if (o->preset && *o->preset)
+        fprintf(out, " | `%s`", o->preset);
+    else
+        fputs(" | empty", out);
+    fprintf(out, " | %s | %s | ", (o->flags & MK_OPT_RELOADABLE) ? "yes" : "no",
+            (o->flags & MK_OPT_PER_HOST) ? "yes" : "no");
+    put_cell(o->help, out);
+    if (o->deprecated) {
+        fputs("; deprecated: ", out);
+        put_cell(o->deprecated, out);
     }
-    if (o->min || o->max)
-        fprintf(out, ", %s to %s", o->min ? o->min : "…", o->max ? o->max : "…");
-    fprintf(out, " | %s%s%s | %s%s%s%s%s |\n", o->preset ? "`" : "",
-            o->preset ? o->preset : (o->flags & MK_OPT_REQUIRED) ? "required" : "",
-            o->preset ? "`" : "", o->help,
-            (o->flags & MK_OPT_RELOADABLE) ? "; reloadable" : "",
-            (o->flags & MK_OPT_PER_HOST) ? "; may differ by host" : "",
-            o->deprecated ? "; deprecated: " : "", o->deprecated ? o->deprecated : "");
+    fputs(" |\n", out);
 }
 
 void
@@ -35,7 +52,8 @@ mki_describe_options(const struct mk_option *options, FILE *out)
         fputs("\nNo options.\n", out);
         return;
     }
-    fputs("\n| option | type | default | meaning |\n| --- | --- | --- | --- |\n", out);
+    fputs("\n| option | allowed | default | reload | by host | meaning |\n"
+          "| --- | --- | --- | --- | --- | --- |\n", out);
     for (const struct mk_option *o = options; o->type != MK_TYPE_END; o++)
         describe_option(o, out);
 }
@@ -54,8 +72,9 @@ list_names(const char *what, const char *const *names, FILE *out)
 void
 mki_describe_module(const struct mk_module *m, FILE *out)
 {
-    fprintf(out, "# %s\n\n%s.\n", m->def.name, m->def.summary ? m->def.summary : "");
-    fprintf(out, "\nSection: `[module:%s]`\n", m->def.name);
+    fprintf(out, "# %s %s\n\n%s.\n", m->def.name, m->def.version ? m->def.version : "",
+            m->def.summary ? m->def.summary : "");
+    fprintf(out, "\nSection: `[%s]`\n", m->def.name);
     list_names("Needs", m->def.depends, out);
     list_names("Starts after", m->def.after, out);
     list_names("Provides", m->def.provides, out);

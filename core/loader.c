@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* The loader: finds module files, checks descriptors, orders modules, runs their life cycle. */
+/* The loader: what modules need, in which order they start, how they come and go. */
 #include "config.h"
 
 #include "loader-internal.h"
 
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #define _LGPL_SOURCE
 #include <urcu/urcu-memb.h>
@@ -22,14 +15,12 @@
 #include "iq-internal.h"
 #include "log-internal.h"
 #include "metrics-internal.h"
-#include "option-internal.h"
 #include "worker-internal.h"
-
-#define UNLOAD_WAIT_MS 10000
 
 static struct mk_module **modules;      /* in start order once sorted */
 static size_t module_count;
 static unsigned next_order = 1;
+static uint64_t patience_ms = 10000;
 
 size_t
 mki_module_count(void)
@@ -53,146 +44,29 @@ mki_module_find(const char *name)
     return NULL;
 }
 
-/* -- files ---------------------------------------------------------------------------------- */
-
-static char *
-find_file(const char *name, const struct mk_option_list *path)
-{
-    for (size_t i = 0; i < path->count; i++) {
-        char *file = mk_printf_new("%s/%s.so", path->items[i], name);
-
-        if (access(file, R_OK) == 0)
-            return file;
-        mk_free(file);
-    }
-    return NULL;
-}
-
-#define PATH_BYTES 128
-
-/*
- * A path to the descriptor that was never used before: the dynamic linker knows libraries by their
- * paths, and descriptor numbers come again. The number of this load is written with "/." and "/".
- */
-static void
-unique_path(char out[PATH_BYTES], int fd)
-{
-    static unsigned load;
-    char *p = out + sprintf(out, "/proc/self");
-
-    for (unsigned bits = ++load; bits; bits >>= 1)
-        p += sprintf(p, bits & 1 ? "/." : "/");
-    sprintf(p, "/fd/%d", fd);
-}
-
-/*
- * A private copy in memory is what gets mapped: overwriting the file must not pull the code away
- * from under us, and a reload must not be given the old mapping.
- */
-static void *
-open_copy(const char *file)
-{
-    char name[PATH_BYTES];
-    struct stat st;
-    void *dl = NULL;
-    int from, to;
-    off_t at = 0;
-
-    if (getenv("MEERKAT_MODULES_IN_PLACE"))     /* for debuggers and sanitizers */
-        return dlopen(file, RTLD_NOW | RTLD_LOCAL);
-    from = open(file, O_RDONLY | O_CLOEXEC);
-    to = memfd_create(strrchr(file, '/') + 1, MFD_CLOEXEC);
-    if (from >= 0 && to >= 0 && fstat(from, &st) == 0) {
-        while (at < st.st_size && sendfile(to, from, &at, (size_t)(st.st_size - at)) > 0)
-            ;
-        unique_path(name, to);
-        if (at == st.st_size)
-            dl = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-    }
-    if (from >= 0)
-        close(from);
-    if (to >= 0)
-        close(to);
-    return dl ? dl : dlopen(file, RTLD_NOW | RTLD_LOCAL);
-}
-
-static int
-check_def(const struct mk_module_def *def, const char *name, const char *file, struct mk_error *err)
-{
-    if (def->magic != MK_MODULE_MAGIC)
-        return mk_fail(err, "'%s' is not a Meerkat module", file);
-    if (def->abi_major != MK_ABI_MAJOR || def->abi_minor > MK_ABI_MINOR)
-        return mk_fail(err, "'%s' was built for module interface %u.%u, this server has %u.%u: rebuild "
-                       "the module", file, def->abi_major, def->abi_minor, MK_ABI_MAJOR,
-                       MK_ABI_MINOR);
-    if (def->size < offsetof(struct mk_module_def, check))
-        return mk_fail(err, "'%s' has a descriptor of %u bytes: rebuild the module", file, def->size);
-    if (!def->name || strcmp(def->name, name) != 0)
-        return mk_fail(err, "'%s' calls itself '%s': the file's name must be the module's", file,
-                       def->name ? def->name : "");
-    return 0;
-}
-
-struct mk_module *
-mki_module_open(const char *name, const struct mk_option_list *path, struct mk_error *err)
-{
-    const struct mk_module_def *def;
-    struct mk_module *m = NULL;
-    char *file = find_file(name, path);
-    void *dl;
-
-    if (!file) {
-        mk_fail(err, "there is no module '%s' in the module path", name);
-        return NULL;
-    }
-    dl = open_copy(file);
-    if (!dl) {
-        mk_fail(err, "cannot load '%s': %s", file, dlerror());
-        goto out;
-    }
-    def = dlsym(dl, "mk_module_def");
-    if (!def) {
-        mk_fail(err, "'%s' is not a Meerkat module: it has no mk_module_def", file);
-        goto out;
-    }
-    if (check_def(def, name, file, err) < 0)
-        goto out;
-    m = mk_zalloc(sizeof(*m));
-    m->magic = MKI_MODULE_STRUCT_MAGIC;
-    memcpy(&m->def, def, def->size < sizeof(m->def) ? def->size : sizeof(m->def));
-    m->dl = dl;
-    mki_list_init(&m->owned);
-    m->log_level = (int)mki_log_level_of(name);
-    dl = NULL;
-out:
-    if (dl)
-        dlclose(dl);
-    mk_free(file);
-    return m;
-}
-
-static void
-conf_free_later(struct mk_module *m)
-{
-    mki_conf_free(&m->def, m->conf);
-    m->conf = NULL;
-}
-
 void
-mki_module_close(struct mk_module *m)
+mki_modules_patience(uint64_t ms)
 {
-    mki_services_forget(m);
-    if (m->stuck)
-        return;
-    conf_free_later(m);
-    /* Mapped code stays by default: something may still point into it (an RCU callback, a message). */
-    if (getenv("MEERKAT_DLCLOSE"))
-        dlclose(m->dl);
-    m->magic = 0;
-    mk_free(m);
+    patience_ms = ms;
+}
+
+static size_t
+position(const struct mk_module *m)
+{
+    size_t i = 0;
+
+    while (modules[i] != m)
+        i++;
+    return i;
 }
 
 /* -- dependencies --------------------------------------------------------------------------- */
+
+struct loading {
+    struct mki_ini *ini;
+    const struct mk_option_list *path, *hosts;
+    const struct mk_module *by;
+};
 
 static bool
 in_list(const char *const *list, const char *name)
@@ -217,26 +91,41 @@ meant_by(const char *name)
     return m;
 }
 
+/* Opens a module and fills its configuration; NULL after an error in the list. */
 static struct mk_module *
-load_one(const char *name, struct mki_ini *ini, const struct mk_option_list *path,
-         const struct mk_option_list *hosts, const char *wanted_by)
+open_configured(const struct loading *l, const char *name)
 {
+    char *section = mk_printf_new("module:%s", name);
+    char *wanted_by = l->by ? mk_printf_new("module:%s", l->by->def.name) : NULL;
     struct mk_error err;
-    struct mk_module *m = mki_module_open(name, path, &err);
+    struct mk_module *m = mki_module_open(name, l->path, &err);
 
     if (!m) {
-        if (wanted_by)
-            mki_ini_error(ini, NULL, "module '%s' needs '%s': %s", wanted_by, name, err.text);
+        if (l->by)
+            mki_ini_error(l->ini, mki_ini_place(l->ini, wanted_by, NULL), "module '%s' needs '%s': %s",
+                          l->by->def.name, name, err.text);
         else
-            mki_ini_error(ini, NULL, "[module:%s]: %s", name, err.text);
-        return NULL;
+            mki_ini_error(l->ini, mki_ini_place(l->ini, section, NULL), "[%s] %s", section, err.text);
+        mki_ini_use(l->ini, section);
+    } else {
+        m->needed_only = !mki_ini_has(l->ini, section);
+        m->conf = mki_ini_conf(l->ini, &m->def, l->hosts);
+        m->state = MKI_CONFIGURED;
     }
-    m->needed_only = wanted_by != NULL;
-    m->conf = mki_ini_conf(ini, &m->def, hosts);
-    m->state = MKI_CONFIGURED;
+    mk_free(section);
+    mk_free(wanted_by);
+    return m;
+}
+
+static void
+load_one(const struct loading *l, const char *name)
+{
+    struct mk_module *m = open_configured(l, name);
+
+    if (!m)
+        return;
     modules = mk_realloc(modules, (module_count + 1) * sizeof(*modules));
     modules[module_count++] = m;
-    return m;
 }
 
 /* Calls fn for every module name that m's options of type module name. */
@@ -260,39 +149,39 @@ each_named(const struct mk_module *m, void (*fn)(const char *name, void *arg), v
     }
 }
 
-struct loading {
-    struct mki_ini *ini;
-    const struct mk_option_list *path, *hosts;
-    const char *by;
-};
-
 static void
 load_named(const char *name, void *arg)
 {
-    struct loading *l = arg;
-
     if (!mki_module_find(name))
-        load_one(name, l->ini, l->path, l->hosts, l->by);
+        load_one(arg, name);
 }
 
 static void
-load_needed(struct mki_ini *ini, const struct mk_option_list *path,
-            const struct mk_option_list *hosts, size_t from)
+load_depends(const struct loading *l, const struct mk_module *m)
 {
-    /* The list grows while we walk it. First what options name: it may provide a service. */
-    for (size_t i = from; i < module_count; i++) {
-        struct loading l = {ini, path, hosts, modules[i]->def.name};
-
-        each_named(modules[i], load_named, &l);
+    for (const char *const *d = m->def.depends; d && *d; d++) {
+        if (!meant_by(*d))
+            load_one(l, *d);
     }
-    for (size_t i = from; i < module_count; i++) {
-        struct loading l = {ini, path, hosts, modules[i]->def.name};
+}
 
-        for (const char *const *d = modules[i]->def.depends; d && *d; d++) {
-            if (!meant_by(*d) && load_one(*d, ini, path, hosts, modules[i]->def.name))
-                each_named(modules[module_count - 1], load_named, &l);
+/* What the modules from the `from`th on need; the list grows on the way. What options name comes first: it may
+ * provide a service that others need. */
+static void
+load_needed(struct loading *l, size_t from)
+{
+    size_t named = from, needed = from;
+
+    while (needed < module_count) {
+        if (named < module_count) {
+            l->by = modules[named];
+            each_named(modules[named++], load_named, l);
+        } else {
+            l->by = modules[needed++];
+            load_depends(l, l->by);
         }
     }
+    l->by = NULL;
 }
 
 /* -- order ---------------------------------------------------------------------------------- */
@@ -303,67 +192,105 @@ struct sorting {
     struct mk_module **out;
     size_t count;
     char *seen;                 /* by position in modules */
+    struct mk_module **path;    /* of modules being visited */
+    size_t depth;
     struct mk_error *err;
-    int rc;
+    struct mk_module *circle;   /* one of it */
 };
 
-static void visit(struct sorting *s, struct mk_module *m, const char *by);
-
-static size_t
-position(const struct mk_module *m)
-{
-    size_t i = 0;
-
-    while (modules[i] != m)
-        i++;
-    return i;
-}
+static void visit(struct sorting *s, struct mk_module *m);
 
 static void
 visit_named(const char *name, void *arg)
 {
-    struct sorting *s = arg;
     struct mk_module *m = mki_module_find(name);
 
     if (m)
-        visit(s, m, "");
+        visit(arg, m);
 }
 
 static void
-visit_all_of(struct sorting *s, const char *name, const char *by)
+visit_all_of(struct sorting *s, const char *name)
 {
     struct mk_module *m = mki_module_find(name);
 
     if (m) {
-        visit(s, m, by);
+        visit(s, m);
         return;
     }
     for (size_t i = 0; i < module_count; i++) {
         if (in_list(modules[i]->def.provides, name))
-            visit(s, modules[i], by);
+            visit(s, modules[i]);
     }
 }
 
+/* `m` needs something that needs `m`. */
 static void
-visit(struct sorting *s, struct mk_module *m, const char *by)
+tell_circle(struct sorting *s, struct mk_module *m)
+{
+    struct mk_buf names = {0};
+    size_t i = 0;
+
+    while (s->path[i] != m)
+        i++;
+    for (; i < s->depth; i++)
+        mk_buf_printf(&names, "'%s' needs or follows ", s->path[i]->def.name);
+    mk_fail(s->err, "modules wait for each other in a circle: %s'%s'", mk_buf_cstr(&names),
+            m->def.name);
+    mk_buf_release(&names);
+    s->circle = m;
+}
+
+static void
+visit(struct sorting *s, struct mk_module *m)
 {
     size_t at = position(m);
 
-    if (s->rc < 0 || s->seen[at] == PLACED)
+    if (s->circle || s->seen[at] == PLACED)
         return;
     if (s->seen[at] == VISITING) {
-        s->rc = mk_fail(s->err, "modules need each other in a circle: '%s' and '%s'", by,
-                        m->def.name);
+        tell_circle(s, m);
         return;
     }
     s->seen[at] = VISITING;
+    s->path[s->depth++] = m;
     each_named(m, visit_named, s);
     for (const char *const *d = m->def.depends; d && *d; d++)
-        visit_all_of(s, *d, m->def.name);
+        visit_all_of(s, *d);
     for (const char *const *d = m->def.after; d && *d; d++)
-        visit_all_of(s, *d, m->def.name);
+        visit_all_of(s, *d);
+    for (size_t i = 0; i < m->use_count; i++)
+        visit(s, m->uses[i]);
+    s->depth--;
     s->seen[at] = PLACED;
     s->out[s->count++] = m;
+}
+
+/* Puts what is needed before what needs it, and changes as little as possible else. */
+static int
+sort_modules(struct mki_ini *ini)
+{
+    struct mk_error err;
+    struct sorting s = {.err = &err};
+
+    s.out = mk_zalloc((module_count + 1) * sizeof(*s.out));
+    s.path = mk_zalloc((module_count + 1) * sizeof(*s.path));
+    s.seen = mk_zalloc(module_count + 1);
+    for (size_t i = 0; i < module_count; i++)
+        visit(&s, modules[i]);
+    if (s.circle) {
+        char *section = mk_printf_new("module:%s", s.circle->def.name);
+
+        mki_ini_error(ini, mki_ini_place(ini, section, NULL), "%s", err.text);
+        mk_free(section);
+        mk_free(s.out);
+    } else {
+        mk_free(modules);
+        modules = s.out;
+    }
+    mk_free(s.seen);
+    mk_free(s.path);
+    return s.circle ? -1 : 0;
 }
 
 static int
@@ -372,40 +299,21 @@ by_name(const void *a, const void *b)
     return strcmp((*(struct mk_module *const *)a)->def.name, (*(struct mk_module *const *)b)->def.name);
 }
 
-static int
-sort_modules(struct mk_error *err)
-{
-    struct sorting s = {.err = err};
-
-    qsort(modules, module_count, sizeof(*modules), by_name);
-    s.out = mk_zalloc((module_count + 1) * sizeof(*s.out));
-    s.seen = mk_zalloc(module_count + 1);
-    for (size_t i = 0; i < module_count; i++)
-        visit(&s, modules[i], "");
-    mk_free(s.seen);
-    if (s.rc < 0) {
-        mk_free(s.out);
-        return -1;
-    }
-    mk_free(modules);
-    modules = s.out;
-    return 0;
-}
-
 void
 mki_modules_load(struct mki_ini *ini, const struct mk_option_list *path,
                  const struct mk_option_list *hosts)
 {
-    struct mk_error err;
+    struct loading l = {ini, path, hosts, NULL};
     const char *name;
 
     for (size_t n = 0; (name = mki_ini_module(ini, n)); n++) {
         if (!mki_module_find(name))
-            load_one(name, ini, path, hosts, NULL);
+            load_one(&l, name);
     }
-    load_needed(ini, path, hosts, 0);
-    if (sort_modules(&err) < 0)
-        mki_ini_error(ini, NULL, "%s", err.text);
+    load_needed(&l, 0);
+    /* The order of the file says nothing. */
+    qsort(modules, module_count, sizeof(*modules), by_name);
+    (void)sort_modules(ini);
 }
 
 /* -- life cycle ----------------------------------------------------------------------------- */
@@ -425,17 +333,17 @@ wait_idle(struct mk_module *m)
 {
     struct timespec nap = {0, 2000000};
 
-    for (int waited = 0; __atomic_load_n(&m->busy, __ATOMIC_ACQUIRE); waited += 2) {
-        if (waited > UNLOAD_WAIT_MS)
+    for (uint64_t waited = 0; __atomic_load_n(&m->busy, __ATOMIC_ACQUIRE); waited += 2) {
+        if (waited > patience_ms)
             return false;
         nanosleep(&nap, NULL);
     }
     return true;
 }
 
-/* The one way down, from whichever state. */
+/* No new work: nothing of the module is registered any more, and no worker is in it. */
 static void
-teardown(struct mk_module *m)
+quiesce(struct mk_module *m)
 {
     if (m->state == MKI_STARTED && m->def.stop)
         m->def.stop(m);
@@ -447,24 +355,50 @@ teardown(struct mk_module *m)
         mk_free(o);
     }
     mki_workers_barrier(forget_on_worker, m);
-    m->stuck = !wait_idle(m);
-    if (m->stuck)
-        mki_log(MK_LOG_ERROR, "module.busy",
-                "module '%s' still has %u things under way; its memory stays", m->def.name, m->busy);
+    m->state = MKI_STOPPING;
+}
+
+/*
+ * The one way down, from whichever state. -1: something is still under way in it, so that its memory cannot be
+ * freed; it can be tried again.
+ */
+static int
+teardown(struct mk_module *m)
+{
+    if (m->state != MKI_STOPPING)
+        quiesce(m);
+    if (!wait_idle(m))
+        return -1;
     mki_metrics_module_gone(m);
     /* What it has deferred runs its code: before its state goes, and before its code does. */
     urcu_memb_barrier();
-    /* Of a stuck one somebody else still holds pointers, and will call back. */
-    if (m->state >= MKI_INITED && m->def.unload && !m->stuck)
+    if (m->def.unload)
         m->def.unload(m);
     urcu_memb_barrier();
+    m->state = MKI_STOPPED;
+    return 0;
+}
+
+/* At the end of the server, or of a failed start: what does not end in time keeps its memory. */
+static void
+teardown_or_leave(struct mk_module *m)
+{
+    if (m->state != MKI_INITED && m->state != MKI_STARTED && m->state != MKI_STOPPING)
+        return;
+    if (teardown(m) == 0)
+        return;
+    mki_log(MK_LOG_ERROR, "module.busy",
+            "module '%s' still has %u things under way; its memory stays", m->def.name, m->busy);
+    m->stuck = true;
     m->state = MKI_STOPPED;
 }
 
 static int
 init_one(struct mk_module *m, struct mk_error *err)
 {
-    m->order = next_order++;
+    /* A module that comes again keeps its place in the hooks. */
+    if (!m->order)
+        m->order = next_order++;
     m->state = MKI_INITED;
     if (m->def.init && m->def.init(m, err) < 0)
         return -1;
@@ -478,32 +412,53 @@ start_one(struct mk_module *m, struct mk_error *err)
     return m->def.start ? m->def.start(m, err) : 0;
 }
 
-int
-mki_modules_start(struct mk_error *err)
+/* init and then start of all that are configured and no more. */
+static int
+start_configured(struct mk_error *err)
 {
     struct mk_error why = {""};
 
-    for (size_t pass = 0; pass < 2; pass++) {
+    for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < module_count; i++) {
             struct mk_module *m = modules[i];
 
-            if ((pass == 0 ? init_one(m, &why) : start_one(m, &why)) == 0)
+            if (m->state != (pass == 0 ? MKI_CONFIGURED : MKI_INITED))
                 continue;
-            mk_fail(err, "module '%s' cannot start: %s", m->def.name, why.text);
-            mki_modules_stop();
-            return -1;
+            if ((pass == 0 ? init_one(m, &why) : start_one(m, &why)) < 0)
+                return mk_fail(err, "module '%s' cannot start: %s", m->def.name,
+                               *why.text ? why.text : "it gives no reason");
         }
     }
+    return 0;
+}
+
+static void
+settle(bool tell)
+{
+    for (size_t i = 0; i < module_count; i++) {
+        if (tell && !modules[i]->settled)
+            mki_log(MK_LOG_INFO, "module.load", "loaded module '%s' %s", modules[i]->def.name,
+                    modules[i]->def.version);
+        modules[i]->settled = true;
+    }
+}
+
+int
+mki_modules_start(struct mk_error *err)
+{
+    if (start_configured(err) < 0) {
+        mki_modules_stop();
+        return -1;
+    }
+    settle(false);
     return 0;
 }
 
 void
 mki_modules_stop(void)
 {
-    for (size_t i = module_count; i-- > 0;) {
-        if (modules[i]->state == MKI_INITED || modules[i]->state == MKI_STARTED)
-            teardown(modules[i]);
-    }
+    for (size_t i = module_count; i-- > 0;)
+        teardown_or_leave(modules[i]);
 }
 
 void
@@ -517,53 +472,60 @@ mki_modules_free(void)
 
 /* -- one module at run time ----------------------------------------------------------------- */
 
+static void
+take_out(size_t at)
+{
+    memmove(modules + at, modules + at + 1, (module_count - at - 1) * sizeof(*modules));
+    module_count--;
+}
+
+/* Undoes a load or a reload: all that did not get as far as to be settled. */
+static void
+drop_unsettled(void)
+{
+    for (size_t i = module_count; i-- > 0;) {
+        struct mk_module *m = modules[i];
+
+        if (m->settled)
+            continue;
+        teardown_or_leave(m);
+        take_out(i);
+        mki_module_close(m);
+    }
+}
+
 int
 mki_module_add(const char *name, struct mki_ini *ini, const struct mk_option_list *path,
                const struct mk_option_list *hosts, struct mk_error *err)
 {
+    struct loading l = {ini, path, hosts, NULL};
+    const struct mk_module *there = mki_module_find(name);
     size_t before = module_count;
-    struct mk_error why = {""};
 
-    if (mki_module_find(name))
+    if (there && there->state == MKI_STOPPING)
+        return mk_fail(err, "module '%s' is still stopping: unload it first", name);
+    if (there)
         return mk_fail(err, "module '%s' is loaded already", name);
-    load_one(name, ini, path, hosts, NULL);
-    load_needed(ini, path, hosts, before);
-    if (ini->error_count) {
-        mk_fail(err, "%s", mk_buf_cstr(&ini->errors));
-        goto fail;
+    load_one(&l, name);
+    load_needed(&l, before);
+    if (ini->error_count == 0)
+        (void)sort_modules(ini);
+    if (mki_ini_fail(ini, err) < 0 || start_configured(err) < 0) {
+        drop_unsettled();
+        return -1;
     }
-    /* Needed ones were loaded behind the one that needs them. */
-    for (size_t i = module_count; i-- > before;) {
-        if (init_one(modules[i], &why) < 0 || start_one(modules[i], &why) < 0) {
-            mk_fail(err, "module '%s' cannot start: %s", modules[i]->def.name, why.text);
-            goto fail;
-        }
-    }
-    mki_log(MK_LOG_INFO, "module.load", "loaded module '%s' %s", name,
-            mki_module_find(name)->def.version);
+    settle(true);
     return 0;
-fail:
-    while (module_count > before) {
-        struct mk_module *m = modules[--module_count];
-
-        if (m->state == MKI_INITED || m->state == MKI_STARTED)
-            teardown(m);
-        mki_module_close(m);
-    }
-    return -1;
 }
 
-int
-mki_module_try(const char *name, struct mki_ini *ini, const struct mk_option_list *path,
-               const struct mk_option_list *hosts, struct mk_error *err)
+static bool
+another_provides(const struct mk_module *m, const char *service)
 {
-    struct mk_module *m = mki_module_open(name, path, err);
+    bool found = false;
 
-    if (!m)
-        return -1;
-    m->conf = mki_ini_conf(ini, &m->def, hosts);
-    mki_module_close(m);
-    return ini->error_count ? mk_fail(err, "%s", mk_buf_cstr(&ini->errors)) : 0;
+    for (size_t i = 0; i < module_count && !found; i++)
+        found = modules[i] != m && in_list(modules[i]->def.provides, service);
+    return found;
 }
 
 static int
@@ -575,100 +537,108 @@ check_unused(const struct mk_module *m, struct mk_error *err)
 
         for (size_t k = 0; k < other->use_count; k++)
             needs |= other->uses[k] == m;
+        for (const char *const *d = other->def.depends; d && *d && !needs; d++)
+            needs = in_list(m->def.provides, *d) && !another_provides(m, *d);
         if (needs && other != m)
             return mk_fail(err, "module '%s' is needed by '%s'", m->def.name, other->def.name);
     }
     return 0;
 }
 
+static int
+tell_busy(const struct mk_module *m, struct mk_error *err)
+{
+    return mk_fail(err, "module '%s' has stopped, but %u things are still under way in it: unload it "
+                   "again later", m->def.name, m->busy);
+}
+
 int
 mki_module_remove(const char *name, struct mk_error *err)
 {
     struct mk_module *m = mki_module_find(name);
-    size_t at;
 
     if (!m)
         return mk_fail(err, "module '%s' is not loaded", name);
     if (check_unused(m, err) < 0)
         return -1;
-    at = position(m);
-    teardown(m);
-    memmove(modules + at, modules + at + 1, (module_count - at - 1) * sizeof(*modules));
-    module_count--;
+    if (teardown(m) < 0)
+        return tell_busy(m, err);
+    take_out(position(m));
     mki_log(MK_LOG_INFO, "module.unload", "unloaded module '%s'", name);
     mki_module_close(m);
     return 0;
 }
 
-/* -- reload --------------------------------------------------------------------------------- */
-
-static void
-warn_fixed(const struct mk_module *m, const void *old, const void *now)
+/* Puts `fresh` in the place of `old`, with what it needs more; -1: nothing has changed. */
+static int
+exchange(struct mk_module *old, struct mk_module *fresh, struct loading *l)
 {
-    for (const struct mk_option *o = m->def.options; o && o->type != MK_TYPE_END; o++) {
-        if (!(o->flags & MK_OPT_RELOADABLE) && !mki_option_same(o, old, now))
-            mki_log(MK_LOG_WARN, "config.restart", "[module:%s] '%s' changed: it takes effect after a "
-                    "restart of the module", m->def.name, o->name);
+    size_t before = module_count;
+
+    modules[position(old)] = fresh;
+    fresh->order = old->order;
+    l->by = fresh;
+    each_named(fresh, load_named, l);
+    load_depends(l, fresh);
+    load_needed(l, before);
+    if (l->ini->error_count == 0 && sort_modules(l->ini) == 0)
+        return 0;
+    modules[position(fresh)] = old;
+    drop_unsettled();
+    mki_module_close(fresh);
+    return -1;
+}
+
+/* The new code does not start: the old one comes back. */
+static void
+bring_back(struct mk_module *old, size_t at, struct mk_error *err)
+{
+    struct mk_error first = *err, why;
+
+    modules = mk_realloc(modules, (module_count + 1) * sizeof(*modules));
+    memmove(modules + at + 1, modules + at, (module_count - at) * sizeof(*modules));
+    modules[at] = old;
+    module_count++;
+    old->state = MKI_CONFIGURED;
+    if (start_configured(&why) == 0) {
+        mk_fail(err, "%s; the old one runs again", first.text);
+        return;
     }
-}
-
-struct old_conf {
-    struct mk_module_def def;
-    struct mki_conf *conf;
-};
-
-static void
-old_conf_free(void *arg)
-{
-    struct old_conf *old = arg;
-
-    mki_conf_free(&old->def, old->conf);
-    mk_free(old);
-}
-
-static void
-swap_conf(struct mk_module *m, struct mki_conf *now)
-{
-    struct old_conf *old = mk_alloc(sizeof(*old));
-
-    warn_fixed(m, m->conf->common, now->common);
-    old->def = m->def;
-    old->conf = m->conf;
-    __atomic_store_n(&m->conf, now, __ATOMIC_RELEASE);
-    mk_rcu_defer(old_conf_free, old);
-    if (m->def.reloaded)
-        m->def.reloaded(m);
+    old->settled = false;
+    drop_unsettled();
+    mk_fail(err, "%s; and the old one does not start again: %s", first.text, why.text);
 }
 
 int
-mki_modules_reconfigure(struct mki_ini *ini, const struct mk_option_list *hosts)
+mki_module_replace(const char *name, struct mki_ini *ini, const struct mk_option_list *path,
+                   const struct mk_option_list *hosts, struct mk_error *err)
 {
-    struct mki_conf **fresh = mk_zalloc((module_count + 1) * sizeof(*fresh));
-    const char *name;
-    int rc = 0;
+    struct loading l = {ini, path, hosts, NULL};
+    struct mk_module *old = mki_module_find(name), *fresh;
+    size_t at;
 
-    for (size_t i = 0; i < module_count; i++)
-        fresh[i] = mki_ini_conf(ini, &modules[i]->def, hosts);
-    for (size_t n = 0; (name = mki_ini_module(ini, n)); n++) {
-        char *section = mk_printf_new("module:%s", name);
-
-        if (!mki_module_find(name)) {
-            mki_log(MK_LOG_WARN, "config.restart", "[%s] is new: load the module, or restart",
-                    section);
-            for (size_t i = 0; i < ini->count; i++)
-                ini->entries[i].used |= strncmp(ini->entries[i].section, section, strlen(section)) == 0;
-        }
-        mk_free(section);
+    if (!old)
+        return mk_fail(err, "module '%s' is not loaded", name);
+    if (check_unused(old, err) < 0)
+        return -1;
+    fresh = open_configured(&l, name);
+    if (!fresh || exchange(old, fresh, &l) < 0)
+        return mki_ini_fail(ini, err);
+    if (teardown(old) < 0) {
+        modules[position(fresh)] = old;
+        mki_module_close(fresh);
+        drop_unsettled();
+        return tell_busy(old, err);
     }
-    mki_ini_unused(ini);
-    if (ini->error_count)
-        rc = -1;
-    for (size_t i = 0; i < module_count; i++) {
-        if (rc == 0)
-            swap_conf(modules[i], fresh[i]);
-        else
-            mki_conf_free(&modules[i]->def, fresh[i]);
+    if (start_configured(err) < 0) {
+        at = position(fresh);
+        for (size_t i = 0; i < position(fresh); i++)
+            at -= !modules[i]->settled;
+        drop_unsettled();
+        bring_back(old, at, err);
+        return -1;
     }
-    mk_free(fresh);
-    return rc;
+    settle(true);
+    mki_module_close(old);
+    return 0;
 }

@@ -16,6 +16,7 @@ enum mki_module_state {
     MKI_CONFIGURED,
     MKI_INITED,
     MKI_STARTED,
+    MKI_STOPPING,               /* it took back everything, but something is still under way */
     MKI_STOPPED,
 };
 
@@ -48,6 +49,7 @@ struct mk_module {
     struct mk_module **uses;    /* providers of the services it got */
     size_t use_count;
     bool needed_only;           /* not in the configuration, loaded as a dependency */
+    bool settled;               /* started together with all that it needs */
 };
 
 /* The core as a module, for logs and metrics. */
@@ -70,8 +72,6 @@ void mki_disown(struct mk_module *m, const void *thing);
 size_t mki_module_count(void);
 struct mk_module *mki_module_nth(size_t n);
 struct mk_module *mki_module_find(const char *name);
-/* Is `s` a module that is in? Any thread, inside a read section. */
-
 void mki_conf_free(const struct mk_module_def *def, struct mki_conf *conf);
 
 /* Services (service.c): who provides `name`, or NULL. */

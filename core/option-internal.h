@@ -14,7 +14,13 @@ int mki_option_parse(const struct mk_option *o, const char *text, const char *ba
 void mki_option_free(const struct mk_option *options, void *conf);
 /* Are the two values of this option equal? */
 bool mki_option_same(const struct mk_option *o, const void *a, const void *b);
-const char *mki_option_type_name(const struct mk_option *o);
+/* Puts a copy of the value in `from` in the place of the one in `to`. */
+void mki_option_copy(const struct mk_option *o, void *to, const void *from);
+/* Appends what values the option takes: "whole number, 1 to 64". */
+void mki_option_allowed(const struct mk_option *o, struct mk_buf *out);
+/* Is this a table that can be used: names, defaults, bounds, fields? */
+int mki_option_check_table(const struct mk_option *options, size_t conf_size,
+                           struct mk_error *err) MK_NODISCARD;
 /* The key nearest to `key` in the table, or NULL when none is near. */
 const char *mki_option_nearest(const struct mk_option *options, const char *key);
 unsigned mki_edit_distance(const char *a, const char *b);

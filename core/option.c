@@ -53,16 +53,22 @@ struct unit {
 static const struct unit period_units[] = {{"ms", 1},           {"s", 1000},       {"m", 60000},
                                            {"h", 3600000},      {"d", 86400000},   {"", 1000},
                                            {"w", 7 * 86400000}, {NULL, 0}};
-static const struct unit size_units[] = {{"", 1},          {"B", 1},         {"K", 1u << 10},
-                                         {"KB", 1u << 10}, {"M", 1u << 20},  {"MB", 1u << 20},
-                                         {"G", 1u << 30},  {"GB", 1u << 30}, {NULL, 0}};
+static const struct unit size_units[] = {{"", 1},           {"B", 1},           {"K", 1u << 10},
+                                         {"KB", 1u << 10},  {"M", 1u << 20},    {"MB", 1u << 20},
+                                         {"G", 1u << 30},   {"GB", 1u << 30},   {"T", 1ull << 40},
+                                         {"TB", 1ull << 40}, {NULL, 0}};
 
-/* A sum of numbers with units: "1h 30m". */
+/* Limits of a period are signed as those of a number are. */
+#define UNITS_MAX ((uint64_t)INT64_MAX)
+
+/* A sum of numbers with units: "1h 30m"; a number without a unit stands alone. */
 static int
 parse_units(const char *text, const struct unit *units, const char *what, uint64_t *out,
             struct mk_error *err)
 {
     const char *p = text;
+    unsigned parts = 0;
+    bool alone = false;
 
     *out = 0;
     do {
@@ -79,31 +85,27 @@ parse_units(const char *text, const struct unit *units, const char *what, uint64
             name[k++] = *end++;
         for (u = units; u->name && strcmp(u->name, name) != 0; u++)
             ;
-        if (errno || !u->name || n > UINT64_MAX / 4 / u->factor)
+        if (errno || !u->name || isalpha((unsigned char)*end) || n > (UNITS_MAX - *out) / u->factor)
             return mk_fail(err, "'%s' is not a %s", text, what);
         *out += n * u->factor;
+        alone |= !*name;
+        parts++;
         for (p = end; *p == ' '; p++)
             ;
     } while (*p);
-    return 0;
+    return alone && parts > 1 ? mk_fail(err, "'%s' is not a %s", text, what) : 0;
 }
 
 static int
 parse_enum(const struct mk_option *o, const char *text, int *out, struct mk_error *err)
 {
-    struct mk_buf allowed = {0};
-
     for (int i = 0; o->choices[i]; i++) {
         if (strcmp(o->choices[i], text) == 0) {
-            mk_buf_release(&allowed);
             *out = i;
             return 0;
         }
-        mk_buf_printf(&allowed, "%s%s", i ? ", " : "", o->choices[i]);
     }
-    mk_fail(err, "'%s' is not one of %s", text, mk_buf_cstr(&allowed));
-    mk_buf_release(&allowed);
-    return -1;
+    return mk_fail(err, "'%s' is none of the choices", text);
 }
 
 static int
@@ -183,7 +185,7 @@ parse_list(const char *text, bool addresses, struct mk_option_list *out, struct 
             char *canonical = canonical_address(item);
 
             if (!canonical) {
-                mk_fail(err, "'%s' is not PORT, ADDRESS:PORT, [IPV6]:PORT or *:PORT", item);
+                mk_fail(err, "'%s' is not an address", item);
                 mk_free(item);
                 list_free(out);
                 return -1;
@@ -215,9 +217,9 @@ check_range(const struct mk_option *o, const char *text, int64_t value, struct m
     bound.min = bound.max = NULL;
     bound.offset = 0;
     if (o->min && mki_option_parse(&bound, o->min, NULL, &limit, NULL) == 0 && value < limit)
-        return mk_fail(err, "'%s' is too small: at least %s", text, o->min);
+        return mk_fail(err, "'%s' is too small", text);
     if (o->max && mki_option_parse(&bound, o->max, NULL, &limit, NULL) == 0 && value > limit)
-        return mk_fail(err, "'%s' is too large: at most %s", text, o->max);
+        return mk_fail(err, "'%s' is too large", text);
     return 0;
 }
 
@@ -235,11 +237,11 @@ mki_option_parse(const struct mk_option *o, const char *text, const char *base, 
             return -1;
         return check_range(o, text, *(int64_t *)field, err);
     case MK_TYPE_PERIOD:
-        if (parse_units(text, period_units, "period such as 10s, 5m or 1h 30m", field, err) < 0)
+        if (parse_units(text, period_units, "period", field, err) < 0)
             return -1;
         return check_range(o, text, (int64_t) * (uint64_t *)field, err);
     case MK_TYPE_SIZE:
-        if (parse_units(text, size_units, "size such as 4096, 64K or 1M", field, err) < 0)
+        if (parse_units(text, size_units, "size", field, err) < 0)
             return -1;
         return check_range(o, text, (int64_t) * (uint64_t *)field, err);
     case MK_TYPE_ENUM:
@@ -293,6 +295,48 @@ mki_option_free(const struct mk_option *options, void *conf)
     }
 }
 
+static void
+list_copy(struct mk_option_list *to, const struct mk_option_list *from)
+{
+    for (size_t i = 0; i < from->count; i++)
+        list_add(to, mk_strdup(from->items[i]));
+}
+
+void
+mki_option_copy(const struct mk_option *o, void *to, const void *from)
+{
+    struct mk_option only[] = {*o, MK_OPTION_END};
+    void *x = (char *)to + o->offset;
+    const void *y = (const char *)from + o->offset;
+    const struct mk_jid *jid;
+
+    mki_option_free(only, to);
+    switch (o->type) {
+    case MK_TYPE_BOOL:
+        *(bool *)x = *(const bool *)y;
+        break;
+    case MK_TYPE_ENUM:
+        *(int *)x = *(const int *)y;
+        break;
+    case MK_TYPE_INT:
+    case MK_TYPE_PERIOD:
+    case MK_TYPE_SIZE:
+        *(uint64_t *)x = *(const uint64_t *)y;
+        break;
+    case MK_TYPE_JID:
+        jid = *(struct mk_jid *const *)y;
+        *(struct mk_jid **)x = jid ? mk_jid_ref(jid) : NULL;
+        break;
+    case MK_TYPE_LIST:
+    case MK_TYPE_ADDRESSES:
+        list_copy(x, y);
+        break;
+    default:
+        *(char **)x = mk_strdup(*(char *const *)y);
+        break;
+    }
+}
+
 static bool
 same_list(const struct mk_option_list *a, const struct mk_option_list *b)
 {
@@ -335,18 +379,73 @@ mki_option_same(const struct mk_option *o, const void *a, const void *b)
     }
 }
 
-const char *
-mki_option_type_name(const struct mk_option *o)
+void
+mki_option_allowed(const struct mk_option *o, struct mk_buf *out)
 {
     static const char *const names[] = {
-        [MK_TYPE_BOOL] = "yes or no",   [MK_TYPE_INT] = "number",
-        [MK_TYPE_STRING] = "text",      [MK_TYPE_ENUM] = "choice",
-        [MK_TYPE_PERIOD] = "period",    [MK_TYPE_SIZE] = "size",
-        [MK_TYPE_PATH] = "path",        [MK_TYPE_JID] = "JID",
-        [MK_TYPE_LIST] = "list",        [MK_TYPE_ADDRESSES] = "list of addresses",
-        [MK_TYPE_SECRET] = "secret",    [MK_TYPE_MODULE] = "module"};
+        [MK_TYPE_BOOL] = "yes or no",
+        [MK_TYPE_INT] = "whole number",
+        [MK_TYPE_STRING] = "text",
+        [MK_TYPE_ENUM] = "one of",
+        [MK_TYPE_PERIOD] = "period (10s, 5m, 1h 30m; a bare number is in seconds)",
+        [MK_TYPE_SIZE] = "size (4096, 64K, 1M)",
+        [MK_TYPE_PATH] = "path",
+        [MK_TYPE_JID] = "JID",
+        [MK_TYPE_LIST] = "list",
+        [MK_TYPE_ADDRESSES] = "list of PORT, ADDRESS:PORT, [IPV6]:PORT or *:PORT",
+        [MK_TYPE_SECRET] = "secret",
+        [MK_TYPE_MODULE] = "name of a driver"};
 
-    return names[o->type];
+    mk_buf_add_cstr(out, names[o->type]);
+    for (const char *const *c = o->choices; c && *c; c++)
+        mk_buf_printf(out, "%s %s", c == o->choices ? "" : ",", *c);
+    if (o->min && o->max)
+        mk_buf_printf(out, ", %s to %s", o->min, o->max);
+    else if (o->min)
+        mk_buf_printf(out, ", at least %s", o->min);
+    else if (o->max)
+        mk_buf_printf(out, ", at most %s", o->max);
+}
+
+/* A default that is shown and a bound that is checked must be values of the option. */
+static int
+check_text(const struct mk_option *o, const char *what, const char *text, struct mk_error *err)
+{
+    struct mk_option only[] = {*o, MK_OPTION_END};
+    struct mk_error why;
+    union {
+        uint64_t number;
+        void *pointer;
+        struct mk_option_list list;
+    } field = {0};
+    int rc;
+
+    if (!text)
+        return 0;
+    only[0].offset = 0;
+    rc = mki_option_parse(only, text, NULL, &field, &why);
+    if (rc == 0)
+        mki_option_free(only, &field);
+    return rc < 0 ? mk_fail(err, "option '%s' has a wrong %s: %s", o->name, what, why.text) : 0;
+}
+
+int
+mki_option_check_table(const struct mk_option *options, size_t conf_size, struct mk_error *err)
+{
+    for (const struct mk_option *o = options; o && o->type != MK_TYPE_END; o++) {
+        if (!o->name || !o->help || o->type > MK_TYPE_MODULE || o->offset >= conf_size ||
+            (o->type == MK_TYPE_ENUM && !o->choices) || (o->type == MK_TYPE_MODULE && !o->pattern))
+            return mk_fail(err, "option '%s' has an incomplete entry in the table",
+                           o->name ? o->name : "");
+        for (const struct mk_option *other = options; other != o; other++) {
+            if (strcmp(other->name, o->name) == 0)
+                return mk_fail(err, "option '%s' is twice in the table", o->name);
+        }
+        if (check_text(o, "minimum", o->min, err) < 0 || check_text(o, "maximum", o->max, err) < 0 ||
+            check_text(o, "default", o->preset, err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 unsigned

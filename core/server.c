@@ -5,7 +5,6 @@
 
 #include "server-internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -39,7 +38,7 @@ const struct mk_option mki_core_options[] = {
     MK_OPTION_PATH(C, pid_file, "", 0, "file that gets the process number"),
     MK_OPTION_PATH(C, control, "", 0, "Unix socket for commands; empty: control.sock in state_dir"),
     MK_OPTION_PERIOD(C, stop_timeout, "10s", "0s", "10m", MK_OPT_RELOADABLE,
-                     "how long a stop may take"),
+                     "how long a stop may take, of the server or of a module"),
     MK_OPTION_INT(C, offload_threads, "2", "1", "64", 0, "threads for hashing passwords and the like"),
     MK_OPTION_INT(C, offload_queue, "1000", "1", "1000000", 0, "jobs that may wait for these threads"),
     MK_OPTION_END};
@@ -112,12 +111,14 @@ log_level_named(const char *name)
 static void
 apply_log(struct mki_ini *ini, bool apply)
 {
+    const struct mki_entry *place = mki_ini_place(ini, "log", "levels");
     struct mki_log_conf conf = {0};
     struct mki_log_override overrides[64];
     struct mki_log_settings settings = {.overrides = overrides};
     struct mk_error err;
 
-    mki_ini_fill(ini, "log", NULL, mki_log_options, &conf);
+    if (mki_ini_fill(ini, "log", NULL, mki_log_options, &conf) < 0)
+        goto out;
     settings.level = (enum mk_log_level)conf.level;
     settings.format = (enum mki_log_format)conf.format;
     settings.target = (enum mki_log_target)conf.target;
@@ -128,7 +129,7 @@ apply_log(struct mki_ini *ini, bool apply)
         int level = equals ? log_level_named(equals + 1) : -1;
 
         if (level < 0) {
-            mki_ini_error(ini, NULL, "[log] 'levels': '%s' is not module=debug, info, warn or error",
+            mki_ini_error(ini, place, "[log] 'levels': '%s' is not MODULE=debug, info, warn or error",
                           conf.levels.items[i]);
             continue;
         }
@@ -137,35 +138,45 @@ apply_log(struct mki_ini *ini, bool apply)
             (struct mki_log_override){conf.levels.items[i], (enum mk_log_level)level};
     }
     if (settings.target == MKI_LOG_FILE && (!conf.file || !*conf.file))
-        mki_ini_error(ini, NULL, "[log] target = file needs 'file'");
+        mki_ini_error(ini, mki_ini_place(ini, "log", "target"), "[log] 'target' = file needs 'file'");
     if (apply && ini->error_count == 0 && mki_log_configure(&settings, &err) < 0)
-        mki_ini_error(ini, NULL, "[log] %s", err.text);
+        mki_ini_error(ini, mki_ini_place(ini, "log", "file"), "[log] %s", err.text);
+out:
     mki_option_free(mki_log_options, &conf);
 }
 
 static void
 prepare_hosts(struct mki_ini *ini, struct mk_option_list *hosts)
 {
+    const struct mki_entry *place = mki_ini_place(ini, "meerkat", "hosts");
+
     for (size_t i = 0; i < hosts->count; i++) {
         struct mk_buf out = {0};
 
         if (mk_prep_domain(&out, mk_str_of(hosts->items[i])) < 0) {
-            mki_ini_error(ini, NULL, "[meerkat] 'hosts': '%s' is not a domain", hosts->items[i]);
+            mki_ini_error(ini, place, "[meerkat] 'hosts': '%s' is not a domain", hosts->items[i]);
             mk_buf_release(&out);
             continue;
         }
         mk_free(hosts->items[i]);
         hosts->items[i] = mk_buf_take(&out);
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(hosts->items[k], hosts->items[i]) == 0)
+                mki_ini_error(ini, place, "[meerkat] 'hosts' has '%s' twice", hosts->items[i]);
+        }
     }
     if (hosts->count == 0)
-        mki_ini_error(ini, NULL, "[meerkat] 'hosts' is empty: at least one domain is needed");
+        mki_ini_error(ini, place, "[meerkat] 'hosts' is empty: at least one domain is needed");
 }
 
 static void
 fill_core(struct mki_ini *ini, struct mki_core_conf *conf)
 {
-    mki_ini_fill(ini, "meerkat", NULL, mki_core_options, conf);
-    prepare_hosts(ini, &conf->hosts);
+    const struct mki_entry *place = mki_ini_place(ini, "meerkat", "hosts");
+
+    (void)mki_ini_fill(ini, "meerkat", NULL, mki_core_options, conf);
+    if (!place || !place->bad)
+        prepare_hosts(ini, &conf->hosts);
 }
 
 static const char *
@@ -193,7 +204,7 @@ read_all(const struct mki_args *args, bool apply)
         server.conf.state_dir = mk_strdup("");
     mki_hosts_set(&server.conf.hosts);
     mki_modules_load(ini, &server.conf.module_path, &server.conf.hosts);
-    mki_ini_unused(ini);
+    mki_ini_unused(ini, &server.conf.hosts);
     return ini;
 }
 
@@ -229,50 +240,52 @@ mki_server_check(const struct mki_args *args)
     return rc == 0 ? 0 : 1;
 }
 
-static void
-list_modules(const struct mk_option_list *path)
+static int
+describe_one(const char *name)
 {
-    printf("\n## Modules\n\n");
-    for (size_t i = 0; i < path->count; i++) {
-        DIR *dir = opendir(path->items[i]);
-        struct dirent *e;
+    struct mk_error err;
+    struct mk_module *m = mki_module_open(name, &server.conf.module_path, &err);
 
-        while (dir && (e = readdir(dir))) {
-            size_t len = strlen(e->d_name);
-
-            if (len > 3 && strcmp(e->d_name + len - 3, ".so") == 0)
-                printf("- %.*s\n", (int)len - 3, e->d_name);
-        }
-        if (dir)
-            closedir(dir);
+    if (!m) {
+        fprintf(stderr, "meerkatd: %s\n", err.text);
+        return 1;
     }
+    mki_describe_module(m, stdout);
+    mki_module_close(m);
+    return 0;
+}
+
+static void
+describe_also(const char *name, void *arg)
+{
+    int *rc = arg;
+
+    putchar('\n');
+    *rc |= describe_one(name);
+}
+
+static void
+describe_core(void)
+{
+    printf("# The core\n\n## Section [meerkat]\n");
+    mki_describe_options(mki_core_options, stdout);
+    printf("\n## Section [log]\n");
+    mki_describe_options(mki_log_options, stdout);
 }
 
 int
 mki_server_describe(const struct mki_args *args, const char *name)
 {
     struct mki_ini *ini = mki_ini_read(NULL, args->sets, args->set_count);
-    struct mk_error err;
-    struct mk_module *m;
     int rc = 0;
 
     fill_core(ini, &server.conf);
     if (name && strcmp(name, "meerkat") != 0 && strcmp(name, "log") != 0) {
-        m = mki_module_open(name, &server.conf.module_path, &err);
-        if (m) {
-            mki_describe_module(m, stdout);
-            mki_module_close(m);
-        } else {
-            fprintf(stderr, "meerkatd: %s\n", err.text);
-            rc = 1;
-        }
+        rc = describe_one(name);
     } else {
-        printf("# The core\n\n## Section [meerkat]\n");
-        mki_describe_options(mki_core_options, stdout);
-        printf("\n## Section [log]\n");
-        mki_describe_options(mki_log_options, stdout);
+        describe_core();
         if (!name)
-            list_modules(&server.conf.module_path);
+            mki_modules_each_file(&server.conf.module_path, describe_also, &rc);
     }
     mki_ini_free(&ini);
     forget_all();
@@ -288,31 +301,55 @@ mki_server_stop(void)
     event_base_loopbreak(server.base);
 }
 
+static struct mki_ini *
+read_again(void)
+{
+    return mki_ini_read(server.args->config ? server.args->config : default_config(),
+                        server.args->sets, server.args->set_count);
+}
+
+/* All is parsed and checked, and the log opened, before anything is put in force. */
+static int
+reload_checked(struct mki_ini *ini, struct mki_core_conf *conf, struct mk_error *err)
+{
+    struct mk_buf notes = {0};
+    struct mki_reload *reload;
+
+    fill_core(ini, conf);
+    apply_log(ini, false);
+    reload = mki_reload_prepare(ini, &server.conf.module_path, &server.conf.hosts, &conf->hosts);
+    if (ini->error_count == 0)
+        apply_log(ini, true);
+    if (mki_ini_fail(ini, err) < 0) {
+        mki_reload_discard(&reload);
+        return -1;
+    }
+    mki_keep_fixed(mki_core_options, "meerkat", &server.conf, conf, &notes);
+    for (const struct mk_option *o = mki_core_options; o->type != MK_TYPE_END; o++) {
+        if (o->flags & MK_OPT_RELOADABLE)
+            mki_option_copy(o, &server.conf, conf);
+    }
+    mki_modules_patience(server.conf.stop_timeout);
+    mki_log_notes(&notes);
+    mk_buf_release(&notes);
+    mki_reload_commit(&reload);
+    return 0;
+}
+
 int
 mki_server_reload(struct mk_error *err)
 {
     struct mki_ini *ini;
     struct mki_core_conf conf = {0};
-    int rc = 0;
+    int rc;
 
     mki_notify("RELOADING=1");
-    ini = mki_ini_read(server.args->config ? server.args->config : default_config(),
-                       server.args->sets, server.args->set_count);
-    fill_core(ini, &conf);
-    if (ini->error_count == 0 && mki_option_same(&mki_core_options[0], &conf, &server.conf) == false)
-        mki_log(MK_LOG_WARN, "config.restart", "[meerkat] 'hosts' changed: it takes effect after a restart");
-    apply_log(ini, false);
-    if (mki_modules_reconfigure(ini, &server.conf.hosts) < 0) {
-        mk_fail(err, "%u error(s), the old configuration stays in force; the first: %.*s",
-                ini->error_count, (int)strcspn(mk_buf_cstr(&ini->errors), "\n"), ini->errors.data);
-        mki_log(MK_LOG_ERROR, "config.bad", "the configuration was not reloaded: %s",
-                err ? err->text : "");
-        rc = -1;
+    ini = read_again();
+    rc = reload_checked(ini, &conf, err);
+    if (rc < 0) {
+        mki_log(MK_LOG_ERROR, "config.kept", "the configuration was not reloaded, the old one stays in "
+                "force: %u error%s", ini->error_count, ini->error_count == 1 ? "" : "s");
     } else {
-        server.conf.stop_timeout = conf.stop_timeout;
-        for (size_t i = 0; i < ini->count; i++)
-            ini->entries[i].used = false;
-        apply_log(ini, true);
         mki_log(MK_LOG_INFO, "config.reload", "the configuration was reloaded");
         mk_publish(mki_core_module(), "config_reloaded", NULL, 0);
     }
@@ -326,24 +363,18 @@ int
 mki_server_module(const char *what, const char *name, struct mk_error *err)
 {
     struct mki_ini *ini;
-    int rc = 0;
+    int rc;
 
     if (strcmp(what, "load") != 0 && strcmp(what, "unload") != 0 && strcmp(what, "reload") != 0)
         return mk_fail(err, "'%s' is not load, unload or reload", what);
     if (strcmp(what, "unload") == 0)
         return mki_module_remove(name, err);
-    /* Look at the files before the module goes: bad ones must not leave us without it. */
-    ini = mki_ini_read(server.args->config ? server.args->config : default_config(),
-                       server.args->sets, server.args->set_count);
-    if (ini->error_count)
-        rc = mk_fail(err, "%s", mk_buf_cstr(&ini->errors));
-    if (rc == 0 && strcmp(what, "reload") == 0) {
-        rc = mki_module_try(name, ini, &server.conf.module_path, &server.conf.hosts, err);
-        if (rc == 0)
-            rc = mki_module_remove(name, err);
-    }
-    if (rc == 0)
+    ini = read_again();
+    rc = mki_ini_fail(ini, err);
+    if (rc == 0 && strcmp(what, "load") == 0)
         rc = mki_module_add(name, ini, &server.conf.module_path, &server.conf.hosts, err);
+    else if (rc == 0)
+        rc = mki_module_replace(name, ini, &server.conf.module_path, &server.conf.hosts, err);
     mki_ini_free(&ini);
     return rc;
 }
@@ -357,7 +388,8 @@ mki_server_tell(struct mk_buf *out)
     for (size_t i = 0; i < mki_module_count(); i++) {
         struct mk_module *m = mki_module_nth(i);
 
-        mk_buf_printf(out, "module\t%s\t%s\n", m->def.name, m->def.version);
+        mk_buf_printf(out, "module\t%s\t%s%s\n", m->def.name, m->def.version,
+                      m->state == MKI_STOPPING ? "\tstopping" : "");
     }
 }
 
@@ -404,6 +436,7 @@ start(struct mk_error *err)
                           err) < 0)
         return -1;
     mki_session_hooks();
+    mki_modules_patience(server.conf.stop_timeout);
     if (mki_modules_start(err) < 0)
         return -1;
     control = server.conf.control && *server.conf.control

@@ -66,7 +66,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     conf = mki_ini_conf(ini, &def, &host_list);
     for (size_t i = 0; mki_ini_module(ini, i); i++)
         ;
-    mki_ini_unused(ini);
+    mki_ini_unused(ini, &host_list);
     MK_ASSERT(!ini->error_count == !ini->errors.len);
     mki_conf_free(&def, conf);
     mki_ini_free(&ini);

@@ -12,7 +12,7 @@ from support import PATIENCE
 slixmpp = pytest.importorskip("slixmpp")
 
 CONFIG = (pathlib.Path(__file__).parents[2] / "etc" / "dev.ini").read_text()
-CONFIG = CONFIG.replace("127.0.0.1:5222", "127.0.0.1:0").replace("hosts = localhost", "state_dir = {dir}/state")
+CONFIG = CONFIG.replace("127.0.0.1:5222", "127.0.0.1:0").replace("[meerkat]\nhosts = localhost\n", "")
 
 
 class Person(slixmpp.ClientXMPP):
