@@ -259,8 +259,6 @@ visit(struct sorting *s, struct mk_module *m)
         visit_all_of(s, *d);
     for (const char *const *d = m->def.after; d && *d; d++)
         visit_all_of(s, *d);
-    for (size_t i = 0; i < m->use_count; i++)
-        visit(s, m->uses[i]);
     s->depth--;
     s->seen[at] = PLACED;
     s->out[s->count++] = m;
