@@ -348,6 +348,18 @@ check_length(struct source *src, char *line, int size)
     line[0] = '\0';
 }
 
+/* inih does that for the first line of a value alone. */
+static void
+cut_comment(char *line)
+{
+    for (char *p = line + 1; *p; p++) {
+        if (*p == ';' && isspace((unsigned char)p[-1])) {
+            *p = '\0';
+            return;
+        }
+    }
+}
+
 /* inih's reader. It gets keys with their values alone; the rest is dealt with here. */
 static char *
 next_line(char *line, int size, void *user)
@@ -370,8 +382,10 @@ next_line(char *line, int size, void *user)
         return line;
     }
     src->goes_on = src->has_key && indent > src->indent;
-    if (src->goes_on)
+    if (src->goes_on) {
+        cut_comment(line);
         return line;
+    }
     memmove(line, line + indent, len - indent + 1);
     src->indent = indent;
     if (!begin_line(src, line))
