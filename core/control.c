@@ -3,7 +3,8 @@
 /*
  * The control socket: a Unix socket (file permissions are its protection) that takes one line and
  * answers with lines of which the last is "ok" or "error: …". What it knows: status, reload, stop,
- * module load|unload|reload NAME, hooks, metrics.
+ * module load|unload|reload NAME, hooks, metrics,
+ * registry.
  */
 #include "config.h"
 
@@ -76,6 +77,10 @@ run(char *line, struct mk_buf *out, struct mk_error *err)
         mki_hooks_each(tell_hook, out);
         return 0;
     }
+    if (strcmp(word, "registry") == 0) {
+        mki_registry_tell(out);
+        return 0;
+    }
     if (strcmp(word, "metrics") == 0) {
         mk_metric_each(tell_metric, out);
         return 0;
@@ -83,7 +88,7 @@ run(char *line, struct mk_buf *out, struct mk_error *err)
     if (strcmp(word, "module") == 0 && second && third)
         return mki_server_module(second, third, err);
     return mk_fail(err, "'%s' is not known; there are status, reload, stop, hooks, metrics, "
-                   "module load|unload|reload NAME", word);
+                   "registry, module load|unload|reload NAME", word);
 }
 
 static void

@@ -45,6 +45,7 @@ struct named_hook {
     struct mk_hook_hold_ops hold;
     bool can_hold;
     void *hold_arg;
+    struct mk_module *owner;        /* who fires it; NULL: the core */
 };
 
 /* On the stack of a firing. */
@@ -180,6 +181,7 @@ undefine(void *thing)
     pthread_mutex_lock(&lock);
     h->can_hold = false;
     h->size = 0;
+    h->owner = NULL;
     pthread_mutex_unlock(&lock);
 }
 
@@ -193,6 +195,7 @@ mk_hook_define_(struct mk_module *m, const char *hook, enum mk_hook_kind kind, s
     h = find(hook, kind);
     MK_ASSERT(h->kind == kind);
     h->size = size;
+    h->owner = m;
     h->can_hold = ops != NULL;
     if (ops)
         h->hold = *ops;
@@ -323,6 +326,18 @@ mki_hooks_each(void (*fn)(const char *hook, const char *module, int prio, const 
 
             fn(h->name, mk_module_name(e->module), e->prio, e->fn_name, e->file, e->line, arg);
         }
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void
+mki_hooks_defined(void (*fn)(const char *hook, enum mk_hook_kind kind, const char *module, void *arg),
+                  void *arg)
+{
+    pthread_mutex_lock(&lock);
+    for (struct named_hook *h = hooks; h; h = h->next) {
+        if (h->size)
+            fn(h->name, h->kind, mk_module_name(h->owner), arg);
     }
     pthread_mutex_unlock(&lock);
 }

@@ -12,5 +12,9 @@ struct mk_worker;
 void mki_iq_features(unsigned to, void (*fn)(const char *ns, void *arg), void *arg);
 /* Ends a module's open requests on this worker with NULL. */
 void mki_requests_forget(struct mk_worker *w, struct mk_module *m);
+/* Calls fn for each handler; `name` NULL: any element. Any thread. */
+void mki_iq_each(void (*fn)(const char *module, unsigned types, unsigned to, const char *ns,
+                            const char *name, void *arg),
+                 void *arg);
 
 #endif

@@ -116,6 +116,20 @@ mki_iq_features(unsigned to, void (*fn)(const char *ns, void *arg), void *arg)
     }
 }
 
+void
+mki_iq_each(void (*fn)(const char *module, unsigned types, unsigned to, const char *ns,
+                       const char *name, void *arg),
+            void *arg)
+{
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; registry && i < registry->count; i++) {
+        const struct handler *h = registry->list[i];
+
+        fn(mk_module_name(h->module), h->types, h->to, h->ns, h->name, arg);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
 /* -- dispatching ---------------------------------------------------------------------------- */
 
 static void

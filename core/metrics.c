@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include <meerkat/metrics.h>
+#include <meerkat/module.h>
 
 #define SLOTS 8192
 #define BUCKETS 24
@@ -244,7 +245,7 @@ tell_histogram(const struct metric *e, struct mk_metric *out, double *bounds, ui
 }
 
 void
-mk_metric_each(void (*fn)(const struct mk_metric *metric, void *arg), void *arg)
+mki_metrics_each(void (*fn)(const char *module, const struct mk_metric *m, void *arg), void *arg)
 {
     struct metric **sorted;
     double bounds[BUCKETS];
@@ -266,8 +267,30 @@ mk_metric_each(void (*fn)(const struct mk_metric *metric, void *arg), void *arg)
             tell_histogram(e, &out, bounds, buckets);
         else
             out.value = e->ask ? e->ask(e->ask_arg) : (double)total(e->index);
-        fn(&out, arg);
+        fn(mk_module_name(e->module), &out, arg);
     }
     pthread_mutex_unlock(&lock);
     mk_free(sorted);
+}
+
+struct plain {
+    void (*fn)(const struct mk_metric *metric, void *arg);
+    void *arg;
+};
+
+static void
+tell_plain(const char *module, const struct mk_metric *m, void *arg)
+{
+    const struct plain *p = arg;
+
+    (void)module;
+    p->fn(m, p->arg);
+}
+
+void
+mk_metric_each(void (*fn)(const struct mk_metric *metric, void *arg), void *arg)
+{
+    struct plain p = {fn, arg};
+
+    mki_metrics_each(tell_plain, &p);
 }

@@ -76,6 +76,8 @@ void mki_conf_free(const struct mk_module_def *def, struct mki_conf *conf);
 
 /* Services (service.c): who provides `name`, or NULL. */
 struct mk_module *mki_service_provider(const char *name);
+void mki_services_each(void (*fn)(const char *module, const char *name, unsigned abi, void *arg),
+                       void *arg);
 void mki_services_forget(struct mk_module *m);
 
 #endif

@@ -61,6 +61,9 @@ void mki_server_stop(void);
 /* A short text for `status`. */
 void mki_server_tell(struct mk_buf *out);
 
+/* What the modules have registered, line by line (registry.c). */
+void mki_registry_tell(struct mk_buf *out);
+
 /* control.c: a Unix socket that takes a line and answers with lines. */
 struct event_base;
 int mki_control_start(struct event_base *base, const char *path, struct mk_error *err);

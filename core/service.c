@@ -106,6 +106,13 @@ mki_service_provider(const char *name)
 }
 
 void
+mki_services_each(void (*fn)(const char *module, const char *name, unsigned abi, void *arg), void *arg)
+{
+    for (struct service *s = services; s; s = s->next)
+        fn(mk_module_name(s->provider), s->name, s->abi, arg);
+}
+
+void
 mki_services_forget(struct mk_module *m)
 {
     mk_free(m->uses);
