@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 the Meerkat authors
+"""Unmodified clients of different make (go-sendxmpp, mcabber) on the configuration of `./dev run`, over TLS."""
+import os
+import pty
+import re
+import shutil
+import subprocess
+import threading
+
+import pytest
+
+from support import wait_for
+from test_first_chat import CONFIG
+
+USERS = ("alice", "bob", "carol")
+# No test of a machine without them: the list of packages in `dev` has both.
+pytestmark = pytest.mark.skipif(not (shutil.which("mcabber") and shutil.which("go-sendxmpp")),
+                                reason="mcabber and go-sendxmpp are not installed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def accounts(node):
+    with node.client() as c:
+        for user in USERS:
+            c.send(f"<iq type='set' id='{user}'><query xmlns='jabber:iq:register'><username>{user}</username>"
+                   "<password>secret</password></query></iq>")
+            assert "type='result'" in c.stanza(f"^<iq[^>]*id='{user}'")
+
+
+class Mcabber:
+    """mcabber in a terminal that nobody looks at, told what to do by its FIFO, watched through its logs."""
+
+    def __init__(self, folder, port, user):
+        self.folder = folder
+        folder.mkdir()
+        logs = folder / "logs"
+        logs.mkdir(mode=0o700)
+        self.logs = logs
+        rc = folder / "mcabberrc"
+        rc.write_text(f"set jid = {user}@localhost/mcabber\nset password = secret\nset server = 127.0.0.1\n"
+                      f"set port = {port}\nset tls = 1\nset ssl_ignore_checks = 1\nset logging = 1\n"
+                      f"set logging_dir = {logs}\nset fifo_name = {folder}/fifo\nset carbons = 1\n"
+                      "module load fifo\n")
+        rc.chmod(0o600)
+        self.terminal, inner = pty.openpty()
+        self.process = subprocess.Popen(["mcabber", "-f", rc], stdin=inner, stdout=inner, stderr=inner,
+                                        env={**os.environ, "TERM": "xterm", "HOME": str(folder), "LC_ALL": "C.UTF-8"})
+        os.close(inner)
+        threading.Thread(target=self.drain, daemon=True).start()
+
+    def drain(self):
+        try:
+            while os.read(self.terminal, 65536):
+                pass
+        except OSError:         # the program has ended
+            pass
+
+    def command(self, text):
+        fifo = self.folder / "fifo"
+        wait_for(fifo.exists, "mcabber's FIFO")
+        with open(fifo, "w", encoding="utf-8") as f:
+            f.write(text + "\n")
+
+    def history(self, contact):
+        path = self.logs / contact
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def wait_history(self, contact, pattern):
+        wait_for(lambda: re.search(pattern, self.history(contact)), f"'{pattern}' from {contact}")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.command("/quit")
+            self.process.wait(15)
+        os.close(self.terminal)
+
+
+@pytest.fixture
+def mcabber(node, tmp_path):
+    running = []
+
+    def start(user):
+        client = Mcabber(tmp_path / f"{user}{len(running)}", node.port(), user)
+        running.append(client)
+        return client
+
+    yield start
+    for client in running:
+        client.stop()
+
+
+def sendxmpp(node, user, to, text):
+    subprocess.run(["go-sendxmpp", "-u", f"{user}@localhost", "-p", "secret", "-j", f"127.0.0.1:{node.port()}",
+                    "-n", to], input=text.encode(), check=True, timeout=30)
+
+
+@pytest.fixture
+def listener(node):
+    """listener("alice"): the lines that go-sendxmpp prints of what it hears."""
+    running = []
+
+    def start(user):
+        process = subprocess.Popen(["go-sendxmpp", "-l", "-u", f"{user}@localhost", "-p", "secret", "-j",
+                                    f"127.0.0.1:{node.port()}", "-n"], stdout=subprocess.PIPE, text=True)
+        running.append(process)
+        return process.stdout
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+def online(node, user):
+    """Is a resource of the user available? Asked by another of his own."""
+    with node.client(user, resource="asks") as c:
+        c.presence()
+        text = c.sync()
+        return re.search(f"<presence[^>]*from='{user}@localhost/(?!asks)", text)
+
+
+def test_go_sendxmpp_sends_to_mcabber_what_waited_and_what_is_new(node, mcabber):
+    sendxmpp(node, "alice", "bob@localhost", "while you were away")
+    bob = mcabber("bob")
+    bob.wait_history("alice@localhost", "while you were away")
+    sendxmpp(node, "alice", "bob@localhost", "now you are here Ä€")
+    bob.wait_history("alice@localhost", "now you are here Ä€")
+    assert bob.history("alice@localhost").count("while you were away") == 1
+
+
+def test_mcabber_sends_to_go_sendxmpp(node, mcabber, listener):
+    lines = listener("alice")
+    wait_for(lambda: online(node, "alice"), "alice is online")
+    bob = mcabber("bob")
+    wait_for(lambda: online(node, "bob"), "bob is online")
+    bob.command("/say_to alice@localhost hello from the terminal")
+    line = lines.readline()
+    while "hello from the terminal" not in line:
+        assert line
+        line = lines.readline()
+    assert "bob@localhost" in line
+
+
+def test_two_mcabbers_become_contacts_and_see_each_other(node, mcabber):
+    bob, carol = mcabber("bob"), mcabber("carol")
+    wait_for(lambda: online(node, "bob") and online(node, "carol"), "both are online")
+    bob.command("/add carol@localhost")
+    with node.db() as db:
+        def row(user, contact):
+            found = db.execute("SELECT subscription, ask FROM rosterusers WHERE username = ? AND jid = ?",
+                               (user, contact)).fetchone()
+            return tuple(found) if found else None
+        wait_for(lambda: row("carol", "bob@localhost"), "carol is asked")
+        carol.command("/authorization allow bob@localhost")
+        wait_for(lambda: row("bob", "carol@localhost") in (("T", "N"), ("B", "N")), "bob may see carol")
+        carol.command("/authorization request bob@localhost")
+        bob_sees = lambda: row("bob", "carol@localhost")[0] == "B" or row("bob", "carol@localhost")[1] == "I" \
+            or bob.command("/authorization allow carol@localhost")
+        wait_for(bob_sees, "bob is asked")
+        bob.command("/authorization allow carol@localhost")
+        wait_for(lambda: row("carol", "bob@localhost")[0] == "B", "both see each other")
+    bob.command("/say_to carol@localhost are we friends")
+    carol.wait_history("bob@localhost", "are we friends")
+
+
+def test_mcabber_gets_carbons_of_what_another_client_of_the_same_user_says_and_hears(node, mcabber):
+    bob = mcabber("bob")
+    wait_for(lambda: online(node, "bob"), "bob is online")
+    with node.client("bob", resource="other") as other, node.client("carol", resource="raw") as carol:
+        other.presence(), other.sync(), carol.presence(), carol.sync()
+        other.message("carol@localhost", "said elsewhere")
+        bob.wait_history("carol@localhost", "said elsewhere")
+        carol.message("bob@localhost/other", "heard elsewhere")
+        bob.wait_history("carol@localhost", "heard elsewhere")
