@@ -382,6 +382,9 @@ on_namespace(void *arg, const XML_Char *prefix, const XML_Char *uri)
     if (p->depth != 0)
         return;
     if (!prefix) {
+        /* RFC 6120 §4.8.2: none, the content's, or that of the stream itself. */
+        if (uri && strcmp(uri, MK_NS_CLIENT) != 0 && strcmp(uri, MK_NS_STREAM) != 0)
+            mki_parser_fail(p, "invalid-namespace", "the content's namespace must be 'jabber:client'");
         if (!uri || strcmp(uri, MK_NS_CLIENT) != 0)
             r->odd_header = true;
         else
