@@ -74,6 +74,13 @@ mki_own(struct mk_module *m, void (*undo)(void *thing), void *thing)
 }
 
 void
+mk_module_own(struct mk_module *m, void (*undo)(void *thing), void *thing)
+{
+    MK_ASSERT(m->magic == MKI_MODULE_STRUCT_MAGIC);
+    mki_own(m, undo, thing);
+}
+
+void
 mki_disown(struct mk_module *m, const void *thing)
 {
     for (struct mki_list *l = m->owned.prev; l != &m->owned; l = l->prev) {

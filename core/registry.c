@@ -32,7 +32,7 @@ tell_hook(const char *hook, enum mk_hook_kind kind, const char *module, void *ar
 static void
 tell_iq(const char *module, unsigned types, unsigned to, const char *ns, const char *name, void *arg)
 {
-    mk_buf_printf(arg, "iq\t%s\t%s\t%s\t%s%s%s%s%s\n", module, ns, name ? name : "*",
+    mk_buf_printf(arg, "iq\t%s\t%s\t%s\t%s%s\t%s%s%s\n", module, ns, name ? name : "*",
                   types & MK_IQ_GET ? "get " : "", types & MK_IQ_SET ? "set " : "",
                   to & MK_TO_HOST ? "host " : "", to & MK_TO_SELF ? "self " : "",
                   to & MK_TO_OTHER ? "other" : "");

@@ -119,6 +119,12 @@ MK_API const void *mk_service_get(struct mk_module *m, const char *name, unsigne
 MK_API const void *mk_service_nth(struct mk_module *m, const char *name, unsigned abi, size_t n);
 
 /*
+ * For services that keep something on behalf of a module that uses them (a callback, a watcher): undo(thing)
+ * runs when `m` goes, in reverse order with all else that was registered for it, before its `unload`. Main thread.
+ */
+MK_API void mk_module_own(struct mk_module *m, void (*undo)(void *thing), void *thing);
+
+/*
  * Virtual hosts. The list is fixed by `meerkat.hosts`; a host stays valid until the server ends.
  * mk_host_find takes a prepared domain. Any thread.
  */

@@ -29,7 +29,8 @@ struct group {
 };
 
 struct watcher {
-    struct mk_module *module;
+    struct watcher *next;
+    struct mk_table *table;
     mk_table_watch_fn fn;
     void *arg;
 };
@@ -41,8 +42,7 @@ struct mk_table {
     struct cds_lfht *groups;
     pthread_mutex_t lock;
     size_t count;               /* atomic */
-    struct watcher watchers[8];
-    size_t watcher_count;
+    struct watcher *watchers;   /* under the lock */
 };
 
 struct local {
@@ -134,14 +134,14 @@ tell(const struct mk_table *t, const struct group *now, const struct record *mad
 {
     struct mk_record a, b;
 
-    if (t->watcher_count == 0)
+    if (!t->watchers)
         return;
     if (made)
         a = show(now, made);
     if (gone)
         b = show(before, gone);
-    for (size_t i = 0; i < t->watcher_count; i++)
-        t->watchers[i].fn(made ? &a : NULL, gone ? &b : NULL, t->watchers[i].arg);
+    for (const struct watcher *w = t->watchers; w; w = w->next)
+        w->fn(made ? &a : NULL, gone ? &b : NULL, w->arg);
 }
 
 /* Puts `made` (NULL: nothing) in the place of the record with this key. Under the lock. */
@@ -337,13 +337,31 @@ svc_open(void *self, struct mk_module *m, const char *name, unsigned version, st
     return t;
 }
 
+/* The module that watches goes. */
+static void
+unwatch(void *thing)
+{
+    struct watcher *gone = thing, **p;
+
+    pthread_mutex_lock(&gone->table->lock);
+    for (p = &gone->table->watchers; *p != gone; p = &(*p)->next)
+        ;
+    *p = gone->next;
+    pthread_mutex_unlock(&gone->table->lock);
+    mk_free(gone);
+}
+
 static int
 svc_watch(void *self, struct mk_module *m, struct mk_table *t, mk_table_watch_fn fn, void *arg)
 {
+    struct watcher *w = mk_alloc(sizeof(*w));
+
     (void)self;
-    if (t->watcher_count == MK_COUNT(t->watchers))
-        return -1;
-    t->watchers[t->watcher_count++] = (struct watcher){m, fn, arg};
+    pthread_mutex_lock(&t->lock);
+    *w = (struct watcher){.next = t->watchers, .table = t, .fn = fn, .arg = arg};
+    t->watchers = w;
+    pthread_mutex_unlock(&t->lock);
+    mk_module_own(m, unwatch, w);
     return 0;
 }
 

@@ -2,6 +2,7 @@
 # Copyright (c) 2026 the Meerkat authors
 """Modules come and go: what the loader refuses, in which order it starts, what it undoes, and what an administrator
 may do to modules while people chat."""
+import itertools
 import re
 import subprocess
 import threading
@@ -413,10 +414,11 @@ def test_no_message_is_lost_while_a_module_comes_and_goes(extra):
     extra.add()
     node = extra.node(CHAT + "[log]\nrate = 0\n").start()
 
+    words = itertools.cycle(["load", "reload", "reload", "unload"])
+
     def come_and_go():
-        for word in ("load", "reload", "reload", "unload"):
-            assert node.control("module", word, "t_life") == "ok\n"
-    while_they_chat(node, come_and_go, 15)
+        assert node.control("module", next(words), "t_life") == "ok\n"
+    while_they_chat(node, come_and_go, 60)
     assert steps(node.log()).count("unload") == 45
     # It really stood in the way of the messages.
     assert node.control("module", "load", "t_life") == "ok\n"
@@ -444,6 +446,20 @@ def node_of_all(tmp_path_factory):
     node.start()
     yield node
     node.stop()
+
+
+@pytest.mark.parametrize("name", ["carbons", "csi", "disco", "last", "offline", "ping", "private", "sm", "vcard", "register"])
+def test_a_module_can_be_reloaded_any_number_of_times(node_of_all, name):
+    node = node_of_all
+    hooks = node.control("hooks").splitlines()
+    for _ in range(20):
+        assert node.control("module", "reload", name) == "ok\n"
+    assert sorted(node.control("hooks").splitlines()) == sorted(hooks)
+    with node.client("alice") as alice, node.client("bob") as bob:
+        alice.message(bob.bare, f"for later {name}")
+        alice.sync()
+        bob.presence()
+        assert f"for later {name}" in bob.stanza("<message")
 
 
 def test_no_message_is_lost_while_the_configuration_is_reloaded(extra):

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 the Meerkat authors
+"""docs.py BUILD [--check]: writes docs/modules/ from what the modules say of themselves.
+
+A page is the module's README.md, then its options (meerkatd --describe) and what it registers: hooks, IQs,
+services, metrics (asked from a node with all modules). --check writes nothing and says which pages are out of date.
+"""
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGES = ROOT / "docs" / "modules"
+NOTE = "<!-- Made by ./dev docs. Edit {} instead. -->\n\n"
+# What a node with everything needs beyond defaults.
+SETTINGS = {"meerkat": "workers = 1", "c2s": "listen = 127.0.0.1:0", "tls": "self_signed = yes"}
+
+
+def names():
+    return sorted(d.name for d in (ROOT / "modules").iterdir() if (d / f"{d.name}.c").exists())
+
+
+def describe(build, name):
+    return subprocess.run([build / "meerkatd", "--describe", name, "--set", f"meerkat.module_path={build}/.libs"],
+                          check=True, capture_output=True, text=True).stdout
+
+
+def ask(path, command):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(path))
+        s.sendall(command.encode() + b"\n")
+        return b"".join(iter(lambda: s.recv(65536), b"")).decode()
+
+
+def registry(build):
+    """What all modules register: lists of fields by module."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        text = f"[meerkat]\nstate_dir = {folder}\nmodule_path = {build}/.libs\ncontrol = {folder}/control\n"
+        text += SETTINGS["meerkat"] + "\n"
+        text += "".join(f"[{n}]\n{SETTINGS.get(n, '')}\n" for n in names())
+        (folder / "all.ini").write_text(text)
+        with open(folder / "log", "w") as log:
+            node = subprocess.Popen([build / "meerkatd", "--foreground", "--config", folder / "all.ini"], stderr=log)
+        try:
+            end = time.monotonic() + 30
+            while "is ready" not in (folder / "log").read_text():
+                if node.poll() is not None or time.monotonic() > end:
+                    sys.exit("docs: the node with all modules does not start:\n" + (folder / "log").read_text())
+                time.sleep(0.02)
+            lines = ask(folder / "control", "registry").splitlines()
+        finally:
+            node.send_signal(signal.SIGTERM)
+            node.wait(30)
+    if lines.pop() != "ok":
+        sys.exit("docs: the node does not tell what is registered")
+    found = {}
+    for line in lines:
+        what, module, *fields = line.split("\t")
+        found.setdefault(module, {}).setdefault(what, []).append(fields)
+    return found
+
+
+def table(head, rows):
+    if not rows:
+        return ""
+    lines = [head, ["---"] * len(head)] + rows
+    return "".join("| " + " | ".join(c.replace("|", "\\|") for c in row) + " |\n" for row in lines)
+
+
+def hooks_text(found):
+    fires = sorted(f"`{name}` ({kind})" for name, kind in found.get("fires", []))
+    handles = sorted({(name, int(prio)) for name, prio in found.get("handles", [])})
+    text = "Fires " + ", ".join(fires) + ".\n\n" if fires else ""
+    if handles:
+        text += "Handles " + ", ".join(f"`{n}` at {p}" for n, p in handles) + ".\n\n"
+    return text and "### Hooks\n\n" + text
+
+
+def iq_text(found):
+    merged = {}
+    for ns, name, types, to in found.get("iq", []):
+        merged.setdefault((ns, name, to.strip()), set()).update(types.split())
+    rows = [[f"`{ns}`", f"`{name}`", ", ".join(sorted(types)), ", ".join(to.split())]
+            for (ns, name, to), types in sorted(merged.items())]
+    text = table(["namespace", "element", "type", "to"], rows)
+    return text and "### IQs\n\n" + text + "\n"
+
+
+def service_text(found):
+    services = sorted(f"\"{name}\" (interface {abi})" for name, abi in found.get("service", []))
+    return "### Services\n\nProvides " + ", ".join(services) + ".\n\n" if services else ""
+
+
+def metric_text(found):
+    merged = {}
+    for name, kind, labels, text in found.get("metric", []):
+        keys = merged.setdefault(name, (kind, text, []))[2]
+        keys += [k for k in re.findall(r'(\w+)="', labels) if k not in keys]
+    rows = [[f"`meerkat_{name}`", kind, ", ".join(f"`{k}`" for k in keys), text]
+            for name, (kind, text, keys) in sorted(merged.items())]
+    text = table(["metric", "kind", "labels", "meaning"], rows)
+    return text and "### Metrics\n\n" + text + "\n"
+
+
+def page(build, name, found):
+    about = describe(build, name)
+    title, summary, rest = about.split("\n\n", 2)
+    readme = ROOT / "modules" / name / "README.md"
+    text = NOTE.format(f"modules/{name}/README.md, or the tables in the module's code")
+    text += readme.read_text().strip() + "\n\n## Reference\n\n" + rest.replace("\n\n|", "\n\n### Options\n\n|", 1)
+    text += "\n" + hooks_text(found) + iq_text(found) + service_text(found) + metric_text(found)
+    return text.rstrip() + "\n", summary.rstrip(".")
+
+
+def pages(build):
+    """All pages by file name."""
+    found = registry(build)
+    result = {}
+    rows = []
+    for name in names():
+        result[f"{name}.md"], summary = page(build, name, found.get(name, {}))
+        rows.append([f"[{name}]({name}.md)", summary])
+    result["core.md"] = NOTE.format("the tables in core/server.c") + describe(build, "meerkat")
+    result["README.md"] = (NOTE.format("the modules") + "# Modules\n\nThe core's own settings: [core.md](core.md). How to "
+                           "write the file: [configuration.md](../admin/configuration.md).\n\n"
+                           + table(["module", "what it is"], rows))
+    return result
+
+
+def main():
+    build = pathlib.Path(sys.argv[1]).resolve()
+    wanted = pages(build)
+    there = {f.name: f.read_text() for f in PAGES.glob("*.md")}
+    old = sorted(n for n in {*wanted, *there} if wanted.get(n) != there.get(n))
+    if "--check" in sys.argv:
+        for name in old:
+            print(f"docs/modules/{name} is out of date: run ./dev docs", file=sys.stderr)
+        sys.exit(1 if old else 0)
+    PAGES.mkdir(parents=True, exist_ok=True)
+    for name in old:
+        if name in wanted:
+            (PAGES / name).write_text(wanted[name])
+        else:
+            (PAGES / name).unlink()
+        print(f"docs/modules/{name}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
