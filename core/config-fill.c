@@ -76,7 +76,7 @@ bad_value(struct mki_ini *ini, const struct mki_entry *e, const struct mk_option
 {
     struct mk_buf allowed = {0};
 
-    mki_option_allowed(o, &allowed);
+    mki_option_allowed(o, true, &allowed);
     if (o->type == MK_TYPE_SECRET)
         mki_ini_error(ini, e, "[%s] '%s' has a value that cannot be used", e->section, o->name);
     else if (e->outside)

@@ -25,7 +25,7 @@ describe_option(const struct mk_option *o, FILE *out)
 {
     struct mk_buf allowed = {0};
 
-    mki_option_allowed(o, &allowed);
+    mki_option_allowed(o, false, &allowed);
     fprintf(out, "| `%s` | ", o->name);
     put_cell(mk_buf_cstr(&allowed), out);
     mk_buf_release(&allowed);

@@ -16,8 +16,8 @@ void mki_option_free(const struct mk_option *options, void *conf);
 bool mki_option_same(const struct mk_option *o, const void *a, const void *b);
 /* Puts a copy of the value in `from` in the place of the one in `to`. */
 void mki_option_copy(const struct mk_option *o, void *to, const void *from);
-/* Appends what values the option takes: "whole number, 1 to 64". */
-void mki_option_allowed(const struct mk_option *o, struct mk_buf *out);
+/* Appends what values the option takes: "size, 1K to 64K"; `explain`: and how one is written. */
+void mki_option_allowed(const struct mk_option *o, bool explain, struct mk_buf *out);
 /* Is this a table that can be used: names, defaults, bounds, fields? */
 int mki_option_check_table(const struct mk_option *options, size_t conf_size,
                            struct mk_error *err) MK_NODISCARD;

@@ -380,23 +380,24 @@ mki_option_same(const struct mk_option *o, const void *a, const void *b)
 }
 
 void
-mki_option_allowed(const struct mk_option *o, struct mk_buf *out)
+mki_option_allowed(const struct mk_option *o, bool explain, struct mk_buf *out)
 {
     static const char *const names[] = {
-        [MK_TYPE_BOOL] = "yes or no",
-        [MK_TYPE_INT] = "whole number",
-        [MK_TYPE_STRING] = "text",
-        [MK_TYPE_ENUM] = "one of",
-        [MK_TYPE_PERIOD] = "period (10s, 5m, 1h 30m; a bare number is in seconds)",
-        [MK_TYPE_SIZE] = "size (4096, 64K, 1M)",
-        [MK_TYPE_PATH] = "path",
-        [MK_TYPE_JID] = "JID",
-        [MK_TYPE_LIST] = "list",
-        [MK_TYPE_ADDRESSES] = "list of PORT, ADDRESS:PORT, [IPV6]:PORT or *:PORT",
-        [MK_TYPE_SECRET] = "secret",
-        [MK_TYPE_MODULE] = "name of a driver"};
+        [MK_TYPE_BOOL] = "yes or no", [MK_TYPE_INT] = "whole number",
+        [MK_TYPE_STRING] = "text",    [MK_TYPE_ENUM] = "one of",
+        [MK_TYPE_PERIOD] = "period",  [MK_TYPE_SIZE] = "size",
+        [MK_TYPE_PATH] = "path",      [MK_TYPE_JID] = "JID",
+        [MK_TYPE_LIST] = "list",      [MK_TYPE_ADDRESSES] = "list of addresses",
+        [MK_TYPE_SECRET] = "secret",  [MK_TYPE_MODULE] = "name of a driver"};
+    static const char *const forms[] = {
+        [MK_TYPE_PERIOD] = " (10s, 5m, 1h 30m; a bare number is in seconds)",
+        [MK_TYPE_SIZE] = " (4096, 64K, 1M)",
+        [MK_TYPE_ADDRESSES] = " (PORT, ADDRESS:PORT, [IPV6]:PORT, *:PORT)",
+        [MK_TYPE_MODULE] = NULL};
 
     mk_buf_add_cstr(out, names[o->type]);
+    if (explain && forms[o->type])
+        mk_buf_add_cstr(out, forms[o->type]);
     for (const char *const *c = o->choices; c && *c; c++)
         mk_buf_printf(out, "%s %s", c == o->choices ? "" : ",", *c);
     if (o->min && o->max)

@@ -65,9 +65,14 @@ static const struct mk_option options[] = {
 static int
 fail_ssl(struct mk_error *err, const char *what, const char *path)
 {
+    /* The first is the cause: "No such file", say; those behind it tell where OpenSSL was. */
+    unsigned long cause = ERR_peek_error();
     char text[160];
 
-    ERR_error_string_n(ERR_peek_last_error(), text, sizeof(text));
+    if (ERR_SYSTEM_ERROR(cause))
+        snprintf(text, sizeof(text), "%s", strerror(ERR_GET_REASON(cause)));
+    else
+        ERR_error_string_n(ERR_peek_last_error(), text, sizeof(text));
     ERR_clear_error();
     return mk_fail(err, "%s '%s': %s", what, path, text);
 }

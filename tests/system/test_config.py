@@ -65,7 +65,7 @@ MISTAKES = {
     "size out of range": ("[t_life]\nsize = 2T", "a.ini:2: [module:t_life] 'size': '2T' is too large; allowed: "
                           "size (4096, 64K, 1M), 1K to 1T"),
     "bad address": ("[t_life]\naddresses = 5222, nohost:5222", "a.ini:2: [module:t_life] 'addresses': 'nohost:5222' is not an "
-                    "address; allowed: list of PORT, ADDRESS:PORT, [IPV6]:PORT or *:PORT"),
+                    "address; allowed: list of addresses (PORT, ADDRESS:PORT, [IPV6]:PORT, *:PORT)"),
     "bad JID": ("[t_life]\njid = a@@b", "a.ini:2: [module:t_life] 'jid': 'a@@b' is not a JID; allowed: JID"),
     "unset variable": ("[t_life]\nnumber = ${NO_SUCH_THING}", "a.ini:2: [module:t_life] 'number': the environment has no "
                        "'NO_SUCH_THING'; set it, or write ${NO_SUCH_THING:-default}"),

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 the Meerkat authors
+"""What the documentation says is so: docs/modules is what the modules say, the configuration for production is one."""
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from support import BUILD, MODULES, Node
+
+ROOT = pathlib.Path(__file__).parents[2]
+PRODUCTION = ROOT / "etc" / "meerkat.ini"
+
+
+def test_the_pages_of_the_modules_are_up_to_date():
+    run = subprocess.run([sys.executable, ROOT / "tools" / "docs.py", BUILD, "--check"], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_every_module_has_a_readme():
+    for folder in (ROOT / "modules").iterdir():
+        if (folder / f"{folder.name}.c").exists():
+            assert len((folder / "README.md").read_text()) > 100, folder.name
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    pem = tmp_path_factory.mktemp("tls") / "pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=example.org", "-addext", "subjectAltName=DNS:example.org", "-keyout", pem, "-out", pem],
+                   check=True, capture_output=True)
+    return [f"--set=tls.certificate={pem}", f"--set=tls.key={pem}", f"--set=meerkat.module_path={MODULES}"]
+
+
+def test_the_configuration_for_production_is_good(certificate):
+    run = subprocess.run([BUILD / "meerkatd", "--check", "--config", PRODUCTION, *certificate], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "the configuration is good" in run.stdout
+
+
+def test_a_node_with_the_configuration_for_production_starts(certificate, tmp_path):
+    node = Node(tmp_path / "node", "", args=[*certificate, f"--set=meerkat.state_dir={tmp_path}", "--set=c2s.listen=127.0.0.1:0",
+                                             "--set=c2s.listen_tls=127.0.0.1:0"])
+    node.ini.write_text(PRODUCTION.read_text())
+    node.start()
+    try:
+        assert not re.search(" (warn|error) ", node.log()), node.log()
+    finally:
+        node.stop()
+
+
+def options_of(section):
+    run = subprocess.run([BUILD / "meerkatd", "--describe", section, "--set", f"meerkat.module_path={MODULES}"],
+                         capture_output=True, text=True, check=True)
+    text = run.stdout
+    if section in ("meerkat", "log"):
+        text = text.split(f"## Section [{section}]")[1].split("\n## ")[0]
+    return {name: "" if preset == "empty" else preset.strip("`")
+            for name, preset in re.findall(r"^\| `(\w+)` \| (?:[^|]|\\\|)* \| ([^|]*) \|", text, re.M)}
+
+
+def test_what_it_shows_as_defaults_are_the_defaults():
+    section, seen = None, 0
+    for line in PRODUCTION.read_text().splitlines():
+        if match := re.match(r"#? ?\[(\w+)\]", line):
+            section = options_of(match.group(1))
+        elif match := re.match(r"#(\w+) = ?(.*)", line):
+            name, preset = match.groups()
+            assert name in section, line
+            assert section[name] == preset, line
+            seen += 1
+        elif match := re.match(r"(?:# )?(\w+) = ", line):
+            assert not section or match.group(1) in section, line
+    assert seen > 15
+
+
+@pytest.mark.parametrize("page", ["docs/admin/configuration.md", "docs/modules/README.md"])
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text())
+    assert links
+    for link in links:
+        assert ((ROOT / page).parent / link).exists(), link
