@@ -126,7 +126,7 @@ on_error(struct conn *c, struct mk_sql_request *r, const PGresult *res)
     answer_error(&r->answer, res);
     /* It was never prepared, and why tells more. */
     if (state && strcmp(state, "26000") == 0 && c->prepare_error[0])
-        mk_sql_answer_fail(&r->answer, MK_SQL_ERROR, c->prepare_error);
+        mk_sql_answer_fail(&r->answer, c->prepare_status, c->prepare_error);
     else
         c->retire |= spoils_connection(res);
     c->prepare_error[0] = '\0';
@@ -156,6 +156,7 @@ on_prepare(struct conn *c, const PGresult *res)
         return;
     c->prepared[c->preparing.ids[c->preparing.first]] = 0;
     answer_error(&why, res);
+    c->prepare_status = why.status;     /* perhaps only too slow: the next request prepares it anew */
     memcpy(c->prepare_error, why.error, sizeof(c->prepare_error));
 }
 

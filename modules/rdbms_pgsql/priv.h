@@ -65,6 +65,7 @@ struct conn {
     uint8_t *prepared;              /* by the id of the text */
     size_t prepared_count;
     char prepare_error[192];
+    enum mk_sql_status prepare_status;
     bool in_rows;                   /* the rows of a statement have begun */
     bool retire;                    /* to be closed as soon as nothing is under way */
     unsigned stuck;                 /* ticks since nobody waits for the oldest any more */
