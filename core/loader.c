@@ -310,7 +310,8 @@ mki_modules_load(struct mki_ini *ini, const struct mk_option_list *path,
     }
     load_needed(&l, 0);
     /* The order of the file says nothing. */
-    qsort(modules, module_count, sizeof(*modules), by_name);
+    if (module_count)
+        qsort(modules, module_count, sizeof(*modules), by_name);
     (void)sort_modules(ini);
 }
 

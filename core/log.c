@@ -24,7 +24,8 @@
 #include "session-internal.h"
 
 #define LINE_MAX_BYTES 4000
-#define RATE_SLOTS 256
+#define RATE_SLOTS 1024
+#define RATE_PROBES 16
 #define RATE_WINDOW_MS 10000
 
 struct rate {
@@ -133,22 +134,37 @@ mki_log_fd(void)
     return log_fd;
 }
 
+/* The counts of an event. There are a few hundred events; should there be too many, two share a limit. */
+static struct rate *
+rate_of(uint64_t event)
+{
+    size_t home = (size_t)(event >> 8) % RATE_SLOTS;
+
+    for (size_t i = 0; i < RATE_PROBES; i++) {
+        struct rate *r = &rates[(home + i) % RATE_SLOTS];
+        uint64_t there = 0;
+
+        if (__atomic_compare_exchange_n(&r->event, &there, event, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED) ||
+            there == event)
+            return r;
+    }
+    return &rates[home];
+}
+
 /* True when the line may be written; *suppressed_out tells how many were not since the last one. */
 static bool
 within_rate(const char *event, uint32_t *suppressed_out)
 {
-    uint64_t hash = mk_hash(event, strlen(event)) | 1;
-    uint64_t window = mki_clock_ms() / RATE_WINDOW_MS;
-    struct rate *r = &rates[hash % RATE_SLOTS];
+    uint64_t window = mk_now_ms() / RATE_WINDOW_MS;
+    struct rate *r;
 
     *suppressed_out = 0;
     if (current.rate <= 0)
         return true;
-    if (__atomic_load_n(&r->event, __ATOMIC_RELAXED) != hash ||
-        __atomic_load_n(&r->window, __ATOMIC_RELAXED) != window) {
-        if (__atomic_exchange_n(&r->event, hash, __ATOMIC_RELAXED) == hash)
-            *suppressed_out = __atomic_exchange_n(&r->suppressed, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&r->window, window, __ATOMIC_RELAXED);
+    r = rate_of(mk_hash(event, strlen(event)) | 1);
+    if (__atomic_load_n(&r->window, __ATOMIC_RELAXED) != window &&
+        __atomic_exchange_n(&r->window, window, __ATOMIC_RELAXED) != window) {
+        *suppressed_out = __atomic_exchange_n(&r->suppressed, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&r->count, 0, __ATOMIC_RELAXED);
     }
     if (__atomic_fetch_add(&r->count, 1, __ATOMIC_RELAXED) < (uint64_t)current.rate)

@@ -14,6 +14,8 @@
 #include <meerkat/metrics.h>
 #include <meerkat/module.h>
 
+#include "log-internal.h"
+
 #define SLOTS 8192
 #define BUCKETS 24
 /* A histogram takes BUCKETS, +Inf, and the sum. */
@@ -105,23 +107,23 @@ enter(struct mk_module *m, enum mk_metric_kind kind, const char *name, const cha
 {
     struct metric *e = find(name, labels);
 
-    if (e) {
-        MK_ASSERT(e->kind == kind);
-        e->module = m;
-        return e;
+    if (!e) {
+        metrics = mk_realloc(metrics, (metric_count + 1) * sizeof(*metrics));
+        e = &metrics[metric_count++];
+        *e = (struct metric){.kind = kind,
+                             .name = mk_strdup(name),
+                             .labels = mk_strdup(labels),
+                             .help = mk_strdup(help),
+                             .scale = 1};
     }
-    metrics = mk_realloc(metrics, (metric_count + 1) * sizeof(*metrics));
-    e = &metrics[metric_count++];
-    *e = (struct metric){.kind = kind,
-                         .module = m,
-                         .name = mk_strdup(name),
-                         .labels = mk_strdup(labels),
-                         .help = mk_strdup(help),
-                         .scale = 1};
-    if (slots && next_slot + slots <= SLOTS) {
+    MK_ASSERT(e->kind == kind);
+    e->module = m;
+    if (slots && !e->index && next_slot + slots <= SLOTS) {
         e->index = next_slot;
         next_slot += slots;
     }
+    if (slots && !e->index)
+        mki_log(MK_LOG_ERROR, "metrics.full", "no room is left for metric '%s': it is not counted", name);
     return e;
 }
 
@@ -261,7 +263,7 @@ mki_metrics_each(void (*fn)(const char *module, const struct mk_metric *m, void 
         struct mk_metric out = {.size = sizeof(out), .kind = e->kind, .name = e->name,
                                 .labels = e->labels, .help = e->help};
 
-        if (!e->module)
+        if (!e->module || (!e->index && !e->ask))
             continue;
         if (e->kind == MK_METRIC_HISTOGRAM)
             tell_histogram(e, &out, bounds, buckets);
