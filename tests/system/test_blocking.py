@@ -153,13 +153,30 @@ def test_nothing_comes_from_who_is_blocked(alice, bob, item):
     assert "type='error'" in error and "<service-unavailable" in error
     assert "<service-unavailable" in bob.iq("get", "<ping xmlns='urn:xmpp:ping'/>", to=alice.jid)
     bob.presence(to=alice.jid)
-    bob.presence(type_="subscribe", to="alice@localhost")
     bob.send(f"<message type='error' to='{alice.jid}'><body>hear me</body></message>")
     bob.nothing("<presence|<message")
     alice.nothing("hear me|bob@")
     unblock(alice)
     bob.message(alice.jid, "again")
     assert "<body>again</body>" in alice.stanza("^<message")
+
+
+def test_a_subscription_request_of_who_is_blocked_is_not_seen(alice, bob):
+    online(alice), online(bob)
+    block(alice, "bob@localhost")
+    bob.presence(type_="subscribe", to="alice@localhost")
+    bob.stanza("ask='subscribe'")
+    unblock(alice)
+    bob.message(alice.jid, "later than the request")
+    assert "<body>later" in alice.stanza("^<message|^<presence")
+
+
+def test_a_subscription_request_has_no_resource_that_could_be_blocked(alice, bob):
+    """RFC 6121 3.1.2: the server stamps the request with the bare JID."""
+    online(alice), online(bob)
+    block(alice, "bob@localhost/test")
+    bob.presence(type_="subscribe", to="alice@localhost")
+    assert "type='subscribe'" in alice.stanza("^<presence")
 
 
 def test_another_resource_of_a_blocked_full_jid_is_heard(alice, login):
