@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/*
+ * The store of records: a lock-free hash table keyed by group. The records of a group are entries with equal
+ * keys in the table, so that a group costs nothing of its own.
+ */
+#include "config.h"
+
+#define _LGPL_SOURCE
+#include <urcu/urcu-memb.h>
+
+#include <meerkat/store.h>
+
+#define BUCKETS_MIN 64
+
+struct mk_store {
+    struct cds_lfht *table;
+    size_t count;           /* atomic */
+};
+
+struct wanted {
+    struct mk_str group, key;
+    uint16_t owner;
+};
+
+static struct mk_entry *
+entry_of(struct cds_lfht_node *node)
+{
+    return caa_container_of(node, struct mk_entry, node);
+}
+
+static bool
+same(struct mk_str s, const char *bytes, size_t len)
+{
+    return s.len == len && (len == 0 || memcmp(s.p, bytes, len) == 0);
+}
+
+static int
+is_in_group(struct cds_lfht_node *node, const void *key)
+{
+    const struct mk_entry *e = entry_of(node);
+
+    return same(*(const struct mk_str *)key, e->bytes, e->group_len);
+}
+
+static int
+is_wanted(struct cds_lfht_node *node, const void *key)
+{
+    const struct mk_entry *e = entry_of(node);
+    const struct wanted *w = key;
+
+    return e->owner == w->owner && same(w->key, e->bytes + e->group_len, e->key_len) &&
+           same(w->group, e->bytes, e->group_len);
+}
+
+/* -- entries -------------------------------------------------------------------------------- */
+
+struct mk_entry *
+mk_entry_new(struct mk_str group, struct mk_str key, struct mk_str value, size_t extra)
+{
+    struct mk_entry *e = mk_alloc(sizeof(*e) + group.len + key.len + value.len + extra);
+    char *p = e->bytes;
+
+    MK_ASSERT(group.len <= MK_ENTRY_PART_MAX && key.len <= MK_ENTRY_PART_MAX &&
+              value.len <= MK_ENTRY_VALUE_MAX);
+    memset(e, 0, sizeof(*e));
+    e->group_len = (uint16_t)group.len;
+    e->key_len = (uint16_t)key.len;
+    e->value_len = (uint32_t)value.len;
+    if (group.len)
+        memcpy(p, group.p, group.len);
+    p += group.len;
+    if (key.len)
+        memcpy(p, key.p, key.len);
+    p += key.len;
+    if (value.len)
+        memcpy(p, value.p, value.len);
+    return e;
+}
+
+static void
+free_retired(struct rcu_head *head)
+{
+    struct mk_entry *e = caa_container_of(head, struct mk_entry, retired);
+
+    MK_TAKES_OVER(&is_wanted);
+    mk_free(e);
+}
+
+void
+mk_entry_retire(struct mk_entry *e)
+{
+    MK_HANDS_OVER(&is_wanted);
+    urcu_memb_call_rcu(&e->retired, free_retired);
+}
+
+uint64_t
+mk_entry_claim_time(const struct mk_entry *e)
+{
+    uint64_t time = 0;
+
+    if (e->claimed)
+        memcpy(&time, e->bytes + e->group_len + e->key_len + e->value_len, sizeof(time));
+    return time;
+}
+
+bool
+mk_entry_claim_wins(const struct mk_entry *a, const struct mk_entry *b, uint16_t self)
+{
+    uint64_t at = mk_entry_claim_time(a), bt = mk_entry_claim_time(b);
+    uint16_t an = a->owner ? a->owner : self, bn = b->owner ? b->owner : self;
+
+    return at != bt ? at < bt : an < bn;
+}
+
+/* -- the store ------------------------------------------------------------------------------ */
+
+struct mk_store *
+mk_store_new(bool grow)
+{
+    struct mk_store *store = mk_zalloc(sizeof(*store));
+
+    store->table = cds_lfht_new_flavor(BUCKETS_MIN, BUCKETS_MIN, 0,
+                                       grow ? CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING : 0,
+                                       &urcu_memb_flavor, NULL);
+    MK_ASSERT(store->table);
+    return store;
+}
+
+void
+mk_store_free(struct mk_store **store)
+{
+    struct cds_lfht_iter iter;
+    struct mk_entry *e;
+
+    if (!*store)
+        return;
+    urcu_memb_read_lock();
+    cds_lfht_for_each_entry((*store)->table, &iter, e, node) {
+        cds_lfht_del((*store)->table, &e->node);
+        mk_entry_retire(e);
+    }
+    urcu_memb_read_unlock();
+    cds_lfht_destroy((*store)->table, NULL);
+    mk_free(*store);
+    *store = NULL;
+}
+
+static uint64_t
+hash_of(struct mk_str group)
+{
+    return mk_hash(group.p, group.len);
+}
+
+static void
+count(struct mk_store *store, int by)
+{
+    __atomic_fetch_add(&store->count, (size_t)by, __ATOMIC_RELAXED);
+}
+
+struct mk_entry *
+mk_store_put(struct mk_store *store, struct mk_entry *e)
+{
+    struct wanted w = {mk_entry_group(e), mk_entry_key(e), e->owner};
+    uint64_t hash = hash_of(w.group);
+    struct cds_lfht_iter iter;
+    struct cds_lfht_node *old;
+
+    cds_lfht_node_init(&e->node);
+    MK_HANDS_OVER(store);
+    urcu_memb_read_lock();
+    cds_lfht_lookup(store->table, hash, is_wanted, &w, &iter);
+    old = cds_lfht_iter_get_node(&iter);
+    if (old)
+        cds_lfht_replace(store->table, &iter, hash, is_wanted, &w, &e->node);
+    else
+        cds_lfht_add(store->table, hash, &e->node);
+    urcu_memb_read_unlock();
+    if (old)
+        return entry_of(old);
+    count(store, 1);
+    return NULL;
+}
+
+void
+mk_store_drop(struct mk_store *store, struct mk_entry *e)
+{
+    urcu_memb_read_lock();
+    cds_lfht_del(store->table, &e->node);
+    urcu_memb_read_unlock();
+    count(store, -1);
+}
+
+struct mk_entry *
+mk_store_take(struct mk_store *store, struct mk_str group, struct mk_str key, uint16_t owner)
+{
+    struct mk_entry *e = (struct mk_entry *)mk_store_find_of(store, group, key, owner);
+
+    if (e)
+        mk_store_drop(store, e);
+    return e;
+}
+
+const struct mk_entry *
+mk_store_find_of(const struct mk_store *store, struct mk_str group, struct mk_str key,
+                 uint16_t owner)
+{
+    struct wanted w = {group, key, owner};
+    struct cds_lfht_iter iter;
+    struct cds_lfht_node *node;
+
+    urcu_memb_read_lock();
+    cds_lfht_lookup(store->table, hash_of(group), is_wanted, &w, &iter);
+    node = cds_lfht_iter_get_node(&iter);
+    urcu_memb_read_unlock();
+    MK_TAKES_OVER(store);
+    return node ? entry_of(node) : NULL;
+}
+
+void
+mk_store_each_in(const struct mk_store *store, struct mk_str group,
+                 bool (*fn)(const struct mk_entry *e, void *arg), void *arg)
+{
+    struct cds_lfht_iter iter;
+    struct cds_lfht_node *node;
+
+    cds_lfht_lookup(store->table, hash_of(group), is_in_group, &group, &iter);
+    while ((node = cds_lfht_iter_get_node(&iter))) {
+        MK_TAKES_OVER(store);
+        if (!fn(entry_of(node), arg))
+            return;
+        cds_lfht_next_duplicate(store->table, is_in_group, &group, &iter);
+    }
+}
+
+void
+mk_store_each(const struct mk_store *store, bool (*fn)(const struct mk_entry *e, void *arg),
+              void *arg)
+{
+    struct cds_lfht_iter iter;
+    struct mk_entry *e;
+
+    cds_lfht_for_each_entry(store->table, &iter, e, node) {
+        MK_TAKES_OVER(store);
+        if (!fn(e, arg))
+            return;
+    }
+}
+
+struct search {
+    struct mk_str key;
+    const struct mk_entry *best;
+};
+
+static bool
+consider(const struct mk_entry *e, void *arg)
+{
+    struct search *s = arg;
+
+    if (!same(s->key, e->bytes + e->group_len, e->key_len))
+        return true;
+    if (e->owner == 0) {
+        s->best = e;
+        return false;
+    }
+    if (!s->best || mk_entry_claim_wins(e, s->best, 0))
+        s->best = e;
+    return true;
+}
+
+const struct mk_entry *
+mk_store_find(const struct mk_store *store, struct mk_str group, struct mk_str key)
+{
+    struct search s = {key, NULL};
+
+    mk_store_each_in(store, group, consider, &s);
+    return s.best;
+}
+
+size_t
+mk_store_count(const struct mk_store *store)
+{
+    return __atomic_load_n(&store->count, __ATOMIC_RELAXED);
+}
