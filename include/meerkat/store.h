@@ -10,6 +10,7 @@
 #include <meerkat/base.h>
 #include <meerkat/tables.h>
 
+#include <urcu/call-rcu.h>
 #include <urcu/rculfhash.h>
 
 MK_BEGIN
