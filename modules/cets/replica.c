@@ -324,6 +324,13 @@ replica_new(const struct replica_config *config, const struct replica_out *out)
 }
 
 void
+replica_set_number(struct replica *r, uint16_t number)
+{
+    MK_ASSERT(!r->links);
+    r->config.number = number;
+}
+
+void
 replica_free(struct replica **slot)
 {
     struct replica *r = *slot;

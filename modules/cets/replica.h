@@ -97,6 +97,8 @@ struct replica_counts {
 
 struct replica *replica_new(const struct replica_config *config, const struct replica_out *out);
 void replica_free(struct replica **r);
+/* Before the first link: the number that the discovery gave. */
+void replica_set_number(struct replica *r, uint16_t number);
 
 /* -- tables and writes ---------------------------------------------------------------------- */
 

@@ -251,8 +251,8 @@ unload(struct mk_module *m)
 }
 
 static const struct mk_option options[] = {
-    MK_OPTION_MODULE(struct router_conf, tables, "local", "tables_%s", 0,
-                     "module that keeps the tables of who is online: local for one node"),
+    MK_OPTION_MODULE(struct router_conf, tables, "tables_local", "%s", 0,
+                     "module that keeps the tables of who is online: tables_local for one node, cets for a cluster"),
     MK_OPTION_END};
 
 MK_MODULE(.name = "router", .version = "1.0", .summary = "Routing of stanzas (RFC 6121 §8), and who is online",

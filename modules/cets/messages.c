@@ -1,0 +1,632 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/*
+ * Service "cluster": requests between nodes. Each direction between two nodes is one numbered sequence of items (requests
+ * and answers), kept until the other end has them, whatever happens to links. A request is kept until it is
+ * answered: when its node is gone, whoever asked is told.
+ */
+#include "cets.h"
+#include "wire.h"
+
+enum {
+    FRAME_REQUEST = FRAME_FOREIGN,  /* number, channel (32 bits), data */
+    FRAME_ANSWER,                   /* number, number of the request, data */
+    FRAME_ANSWERS,                  /* number, then numbers of requests whose answer is empty */
+    FRAME_RECEIVED,                 /* number of the last item that came */
+    FRAME_QUEUE,                    /* the same, at the beginning of a link: send on from there */
+};
+
+#define HASH_MIN 64u
+
+struct item {
+    struct item *next;              /* in the queue */
+    struct item *next_pending;      /* in the hash, of a request */
+    uint64_t seq;
+    struct cets *cets;
+    struct mk_worker *worker;
+    mk_cluster_done_fn done;
+    void *arg;
+    bool queued;                    /* the other end may not have it yet */
+    bool answered;
+    enum mk_cluster_result result;
+    struct mk_buf answer;
+    size_t len;
+    char frame[];                   /* ready to send */
+};
+
+struct queue {
+    struct queue *next;
+    struct cets *cets;
+    uint64_t incarnation;
+    uint16_t number;
+    struct conn *conn;              /* NULL: no link */
+    struct item *first, **last;     /* what the other end may not have */
+    struct item *unsent;            /* the first that this link has not seen */
+    uint64_t next_seq;
+    size_t bytes;
+    struct item **pending;          /* requests without an answer, hashed by number */
+    size_t pending_size, pending_count;
+    struct mk_buf answers;          /* numbers of requests that are answered by nothing, not in the queue yet */
+    uint64_t received;              /* the last item of the other end */
+    bool received_due, greeted, hello_due;
+};
+
+/* A request of another node. */
+struct mk_cluster_call {
+    struct cets *cets;
+    uint64_t incarnation, seq;
+};
+
+static uint32_t
+channel_id(const char *name)
+{
+    uint32_t h = 0x811c9dc5u;
+
+    for (; *name; name++)
+        h = (h ^ (unsigned char)*name) * 0x01000193u;
+    return h;
+}
+
+/* -- requests without an answer ------------------------------------------------------------- */
+
+static struct item **
+pending_slot(struct queue *q, uint64_t seq)
+{
+    return &q->pending[seq & (q->pending_size - 1)];
+}
+
+static void
+pending_add(struct queue *q, struct item *item)
+{
+    if (q->pending_count >= q->pending_size) {
+        size_t old = q->pending_size;
+        struct item **from = q->pending;
+
+        q->pending_size = old ? old * 4 : HASH_MIN;
+        q->pending = mk_zalloc(q->pending_size * sizeof(struct item *));
+        for (size_t i = 0; i < old; i++) {
+            while (from[i]) {
+                struct item *one = from[i], **to = pending_slot(q, one->seq);
+
+                from[i] = one->next_pending;
+                one->next_pending = *to;
+                *to = one;
+            }
+        }
+        mk_free(from);
+    }
+    item->next_pending = *pending_slot(q, item->seq);
+    *pending_slot(q, item->seq) = item;
+    q->pending_count++;
+}
+
+static struct item *
+pending_take(struct queue *q, uint64_t seq)
+{
+    struct item **p, *item;
+
+    if (!q->pending_count)
+        return NULL;
+    for (p = pending_slot(q, seq); *p && (*p)->seq != seq; p = &(*p)->next_pending)
+        ;
+    item = *p;
+    if (item) {
+        *p = item->next_pending;
+        q->pending_count--;
+    }
+    return item;
+}
+
+static void
+item_free(struct item *item)
+{
+    mk_buf_release(&item->answer);
+    mk_free(item);
+}
+
+static void
+tell_asker(void *arg)
+{
+    struct item *item = arg;
+
+    item->done(item->result, mk_buf_str(&item->answer), item->arg);
+    item_free(item);
+}
+
+/* Both the queue and the asker are done with it. */
+static void
+item_over(struct item *item, enum mk_cluster_result result)
+{
+    item->result = result;
+    if (!item->done)
+        item_free(item);
+    else if (item->worker == mk_worker_self())
+        mk_defer(item->cets->module, tell_asker, item);
+    else
+        mk_post(item->cets->module, item->worker, tell_asker, item);
+}
+
+/* -- queues --------------------------------------------------------------------------------- */
+
+static struct queue *
+queue_of_number(struct cets *c, uint32_t number)
+{
+    struct queue *q = c->queues;
+
+    while (q && q->number != number)
+        q = q->next;
+    return q;
+}
+
+static struct queue *
+queue_of_life(struct cets *c, uint64_t incarnation)
+{
+    struct queue *q = c->queues;
+
+    while (q && q->incarnation != incarnation)
+        q = q->next;
+    return q;
+}
+
+static struct queue *
+queue_of_conn(struct cets *c, const struct conn *conn)
+{
+    struct queue *q = c->queues;
+
+    while (q && q->conn != conn)
+        q = q->next;
+    return q;
+}
+
+static void
+append(struct queue *q, struct item *item)
+{
+    item->seq = q->next_seq++;
+    item->queued = true;
+    *q->last = item;
+    q->last = &item->next;
+    if (!q->unsent)
+        q->unsent = item;
+    q->bytes += item->len;
+    if (q->conn)
+        links_wake(q->cets, q->conn);
+}
+
+/* An item around a frame whose number, the first field, is filled in here. */
+static struct item *
+item_new(struct queue *q, unsigned type, struct mk_str head, struct mk_str data)
+{
+    size_t len = REPLICA_FRAME_HEAD + 8 + head.len + data.len;
+    struct item *item = mk_alloc(sizeof(*item) + len);
+    uint32_t frame = htole32((uint32_t)(len - 4));
+    uint64_t seq = htole64(q->next_seq);
+    char *p = item->frame;
+
+    *item = (struct item){.cets = q->cets, .len = len};
+    memcpy(p, &frame, 4);
+    p[4] = (char)type;
+    memcpy(p + 5, &seq, 8);
+    p += 13;
+    if (head.len)
+        memcpy(p, head.p, head.len);
+    if (data.len)
+        memcpy(p + head.len, data.p, data.len);
+    return item;
+}
+
+static void
+queue_free(struct queue *q)
+{
+    while (q->first) {
+        struct item *item = q->first;
+
+        q->first = item->next;
+        item->queued = false;
+        if (!item->done || item->answered)
+            item_over(item, MK_CLUSTER_ANSWERED);
+    }
+    for (size_t i = 0; i < q->pending_size; i++) {
+        while (q->pending[i]) {
+            struct item *item = q->pending[i];
+
+            q->pending[i] = item->next_pending;
+            mk_counter_add(q->cets->count.lost, 1);
+            item_over(item, MK_CLUSTER_LOST);
+        }
+    }
+    mk_free(q->pending);
+    mk_buf_release(&q->answers);
+    mk_free(q);
+}
+
+void
+messages_connected(struct cets *c, struct peer *p, struct conn *conn)
+{
+    struct peer_view v;
+    struct queue *q;
+
+    replica_peer_view(p, &v);
+    q = queue_of_life(c, v.incarnation);
+    if (!q) {
+        q = mk_zalloc(sizeof(*q));
+        *q = (struct queue){.next = c->queues, .cets = c, .incarnation = v.incarnation,
+                            .number = v.number, .next_seq = 1};
+        q->last = &q->first;
+        c->queues = q;
+    }
+    q->conn = conn;
+    q->greeted = false;
+    q->hello_due = true;
+    q->unsent = NULL;
+    links_wake(c, conn);
+}
+
+void
+messages_disconnected(struct cets *c, struct conn *conn)
+{
+    struct queue *q = queue_of_conn(c, conn);
+
+    if (q)
+        q->conn = NULL;
+}
+
+void
+messages_gone(struct cets *c, struct peer *p)
+{
+    struct peer_view v;
+    struct queue **slot = &c->queues, *q;
+
+    replica_peer_view(p, &v);
+    while (*slot && (*slot)->incarnation != v.incarnation)
+        slot = &(*slot)->next;
+    q = *slot;
+    if (!q)
+        return;
+    *slot = q->next;
+    queue_free(q);
+}
+
+/* The other end has all up to `seq`. */
+static int
+received(struct queue *q, uint64_t seq)
+{
+    if (seq >= q->next_seq)
+        return -1;
+    while (q->first && q->first->seq <= seq) {
+        struct item *item = q->first;
+
+        if (q->unsent == item)
+            q->unsent = item->next;
+        q->first = item->next;
+        if (!q->first)
+            q->last = &q->first;
+        item->next = NULL;
+        item->queued = false;
+        q->bytes -= item->len;
+        if (!item->done || item->answered)
+            item_over(item, MK_CLUSTER_ANSWERED);
+    }
+    return 0;
+}
+
+static void
+flush_answers(struct queue *q)
+{
+    struct item *item;
+
+    if (!q->answers.len)
+        return;
+    item = item_new(q, FRAME_ANSWERS, (struct mk_str){0}, mk_buf_str(&q->answers));
+    mk_buf_clear(&q->answers);
+    append(q, item);
+}
+
+bool
+messages_pull(struct cets *c, struct conn *conn, struct mk_buf *out, size_t room)
+{
+    struct queue *q = queue_of_conn(c, conn);
+    size_t start = out->len, at;
+
+    if (!q)
+        return false;
+    flush_answers(q);
+    if (q->hello_due || q->received_due) {
+        at = frame_begin(out, (enum frame)(q->hello_due ? FRAME_QUEUE : FRAME_RECEIVED));
+        put_u64(out, q->received);
+        frame_end(out, at);
+        q->hello_due = q->received_due = false;
+    }
+    if (!q->greeted)
+        return false;
+    while (q->unsent && out->len - start < room) {
+        mk_buf_add(out, q->unsent->frame, q->unsent->len);
+        q->unsent = q->unsent->next;
+    }
+    return q->unsent != NULL;
+}
+
+/* -- receiving ------------------------------------------------------------------------------ */
+
+static void
+answered(struct queue *q, uint64_t seq, struct mk_str data)
+{
+    struct item *item = pending_take(q, seq);
+
+    if (!item)
+        return;
+    mk_buf_add_str(&item->answer, data);
+    item->answered = true;
+    if (!item->queued)
+        item_over(item, MK_CLUSTER_ANSWERED);
+}
+
+/* The next item in order? A repeated one is dropped, a gap is an error. */
+static int
+in_order(struct queue *q, uint64_t seq)
+{
+    if (seq <= q->received)
+        return 0;
+    if (seq != q->received + 1)
+        return -1;
+    q->received = seq;
+    q->received_due = true;
+    links_wake(q->cets, q->conn);
+    return 1;
+}
+
+static int
+request_received(struct cets *c, struct queue *q, struct reader *in)
+{
+    uint64_t seq = get_u64(in);
+    uint32_t id = get_u32(in);
+    int fresh = in->bad ? -1 : in_order(q, seq);
+    struct mk_cluster_channel *channel = c->channels;
+    struct mk_cluster_call *call;
+    uint32_t number = q->number;
+
+    if (fresh <= 0) {
+        pthread_mutex_unlock(&c->lock);
+        return fresh;
+    }
+    mk_counter_add(c->count.requests_in, 1);
+    while (channel && channel->id != id)
+        channel = channel->next;
+    call = mk_alloc(sizeof(*call));
+    *call = (struct mk_cluster_call){c, q->incarnation, seq};
+    if (channel && channel->fn) {
+        mk_module_enter(channel->module);
+        pthread_mutex_unlock(&c->lock);
+        channel->fn(call, number, (struct mk_str){in->p, (size_t)(in->end - in->p)}, channel->arg);
+        mk_module_leave(channel->module);
+        return 0;
+    }
+    pthread_mutex_unlock(&c->lock);
+    c->cluster_service.answer(call, (struct mk_str){0});
+    return 0;
+}
+
+int
+messages_receive(struct cets *c, struct conn *conn, struct mk_str frame)
+{
+    struct reader in = {frame.p, frame.p + frame.len, false};
+    unsigned type = get_u8(&in);
+    struct queue *q;
+    int rc = 0;
+    uint64_t seq;
+
+    pthread_mutex_lock(&c->lock);
+    q = queue_of_conn(c, conn);
+    if (!q) {
+        rc = -1;
+    } else if (type == FRAME_REQUEST) {
+        return request_received(c, q, &in);     /* it gives the lock back */
+    } else if (type == FRAME_ANSWER || type == FRAME_ANSWERS) {
+        rc = in_order(q, get_u64(&in));
+        while (rc > 0 && !in.bad && (in.p < in.end || type == FRAME_ANSWER)) {
+            seq = get_u64(&in);
+            if (!in.bad)
+                answered(q, seq, type == FRAME_ANSWER ? (struct mk_str){in.p, (size_t)(in.end - in.p)} :
+                                                        (struct mk_str){0});
+            if (type == FRAME_ANSWER)
+                break;
+        }
+        rc = in.bad ? -1 : rc;
+    } else if (type == FRAME_RECEIVED || type == FRAME_QUEUE) {
+        seq = get_u64(&in);
+        rc = in.bad ? -1 : received(q, seq);
+        if (type == FRAME_QUEUE && rc == 0) {
+            q->greeted = true;
+            q->unsent = q->first;
+            links_wake(c, conn);
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    return rc < 0 ? -1 : 0;
+}
+
+/* -- the service ---------------------------------------------------------------------------- */
+
+static void
+channel_closed(void *thing)
+{
+    struct mk_cluster_channel *channel = thing;
+
+    pthread_mutex_lock(&channel->cets->lock);
+    channel->fn = NULL;
+    pthread_mutex_unlock(&channel->cets->lock);
+}
+
+static struct mk_cluster_channel *
+svc_channel(void *self, struct mk_module *m, const char *name, mk_cluster_fn fn, void *arg,
+            struct mk_error *err)
+{
+    struct cets *c = self;
+    struct mk_cluster_channel *channel;
+    uint32_t id = channel_id(name);
+
+    pthread_mutex_lock(&c->lock);
+    for (channel = c->channels; channel && channel->id != id; channel = channel->next)
+        ;
+    if (channel && (channel->fn || strcmp(channel->name, name) != 0)) {
+        mk_fail(err, "channel '%s' of the cluster is in use as '%s'", name, channel->name);
+        channel = NULL;
+    } else {
+        if (!channel) {
+            channel = mk_zalloc(sizeof(*channel));
+            channel->next = c->channels;
+            channel->cets = c;
+            channel->id = id;
+            channel->name = mk_strdup(name);
+            c->channels = channel;
+        }
+        channel->fn = fn;
+        channel->arg = arg;
+        channel->module = m;
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (channel)
+        mk_module_own(m, channel_closed, channel);
+    return channel;
+}
+
+/* A request that is not sent: told later all the same. */
+static void
+refuse(struct cets *c, mk_cluster_done_fn done, void *arg, enum mk_cluster_result result)
+{
+    struct item *item;
+
+    if (!done)
+        return;
+    item = mk_zalloc(sizeof(*item));
+    *item = (struct item){.cets = c, .worker = mk_worker_self(), .done = done, .arg = arg};
+    item_over(item, result);
+}
+
+static void
+svc_send(struct mk_cluster_channel *channel, uint32_t node, struct mk_str data,
+         mk_cluster_done_fn done, void *arg)
+{
+    struct cets *c = channel->cets;
+    const struct cets_conf *conf = mk_module_conf(c->module, NULL);
+    uint32_t id = htole32(channel->id);
+    struct queue *q;
+    struct item *item;
+
+    pthread_mutex_lock(&c->lock);
+    q = queue_of_number(c, node);
+    if (!q || q->bytes + data.len > conf->queue_max || data.len > MK_CLUSTER_DATA_MAX) {
+        mk_counter_add(q ? c->count.full : c->count.lost, 1);
+        refuse(c, done, arg, q ? MK_CLUSTER_FULL : MK_CLUSTER_LOST);
+    } else {
+        flush_answers(q);
+        item = item_new(q, FRAME_REQUEST, (struct mk_str){(char *)&id, 4}, data);
+        item->worker = mk_worker_self();
+        item->done = done;
+        item->arg = arg;
+        append(q, item);
+        if (done)
+            pending_add(q, item);
+        mk_counter_add(c->count.requests_out, 1);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void
+svc_send_all(struct mk_cluster_channel *channel, struct mk_str data)
+{
+    struct cets *c = channel->cets;
+    uint32_t id = htole32(channel->id);
+
+    pthread_mutex_lock(&c->lock);
+    for (struct queue *q = c->queues; q; q = q->next) {
+        flush_answers(q);
+        append(q, item_new(q, FRAME_REQUEST, (struct mk_str){(char *)&id, 4}, data));
+        mk_counter_add(c->count.requests_out, 1);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void
+svc_answer(struct mk_cluster_call *call, struct mk_str data)
+{
+    struct cets *c = call->cets;
+    uint64_t seq = htole64(call->seq);
+    struct queue *q;
+
+    pthread_mutex_lock(&c->lock);
+    q = queue_of_life(c, call->incarnation);
+    if (q && data.len == 0) {
+        mk_buf_add(&q->answers, &seq, sizeof(seq));
+        if (q->conn)
+            links_wake(c, q->conn);
+    } else if (q) {
+        flush_answers(q);
+        append(q, item_new(q, FRAME_ANSWER, (struct mk_str){(char *)&seq, 8}, data));
+    }
+    pthread_mutex_unlock(&c->lock);
+    mk_free(call);
+}
+
+static void
+svc_each(void *self, bool (*fn)(const struct mk_cluster_node *node, void *arg), void *arg)
+{
+    static const char *const states[] = {"connected", "joined", "suspected", "gone"};
+    struct cets *c = self;
+    struct mk_cluster_node node = {.name = mk_server_node(), .state = "self", .number = c->number};
+    struct peer *p = NULL;
+    struct peer_view v;
+    bool on;
+
+    pthread_mutex_lock(&c->lock);
+    on = fn(&node, arg);
+    while (on && (p = replica_peer_next(c->replica, p))) {
+        replica_peer_view(p, &v);
+        node = (struct mk_cluster_node){v.name, states[v.state], v.number, v.records};
+        on = fn(&node, arg);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+static bool
+svc_ready(void *self)
+{
+    struct cets *c = self;
+    bool ready;
+
+    pthread_mutex_lock(&c->lock);
+    ready = c->joined && replica_ready(c->replica);
+    pthread_mutex_unlock(&c->lock);
+    return ready;
+}
+
+int
+messages_provide(struct cets *c, struct mk_error *err)
+{
+    c->cluster_service = (struct mk_cluster){.size = sizeof(c->cluster_service),
+                                             .self = c,
+                                             .channel = svc_channel,
+                                             .send = svc_send,
+                                             .send_all = svc_send_all,
+                                             .answer = svc_answer,
+                                             .each = svc_each,
+                                             .ready = svc_ready};
+    return mk_service_provide(c->module, "cluster", MK_CLUSTER_ABI, &c->cluster_service, err);
+}
+
+void
+messages_release(struct cets *c)
+{
+    while (c->queues) {
+        struct queue *q = c->queues;
+
+        c->queues = q->next;
+        queue_free(q);
+    }
+    while (c->channels) {
+        struct mk_cluster_channel *channel = c->channels;
+
+        c->channels = channel->next;
+        mk_free(channel->name);
+        mk_free(channel);
+    }
+}
