@@ -370,10 +370,15 @@ svc_trouble(void *self)
 
 /* -- life cycle ----------------------------------------------------------------------------- */
 
+/* The statement `before` NOW `after`, with the database's own clock in seconds. */
 static struct mk_sql_stmt *
-prepare(struct discovery *d, const char *fmt, const char *now)
+prepare(struct discovery *d, const char *before, const char *after)
 {
-    char *sql = mk_printf_new(fmt, now);
+    bool pgsql = strcmp(d->db->dialect, "pgsql") == 0;
+    char *sql = mk_printf_new("%s%s%s", before,
+                              pgsql ? "CAST(extract(epoch FROM now()) AS bigint)" :
+                                      "CAST(strftime('%s', 'now') AS integer)",
+                              after);
     struct mk_sql_stmt *stmt = d->db->prepare(d->db->self, d->module, sql);
 
     mk_free(sql);
@@ -383,23 +388,26 @@ prepare(struct discovery *d, const char *fmt, const char *now)
 static void
 prepare_all(struct discovery *d)
 {
-    bool pgsql = strcmp(d->db->dialect, "pgsql") == 0;
-    const char *now = pgsql ? "CAST(extract(epoch FROM now()) AS bigint)" :
-                              "CAST(strftime('%s', 'now') AS integer)";
+    const struct mk_rdbms *db = d->db;
 
-    d->sql.where = prepare(d, pgsql ? "SELECT host(inet_client_addr()) WHERE 0 = ?%.0s" :
-                                      "SELECT NULL WHERE 0 = ?%.0s", "");
-    d->sql.read = prepare(d, "SELECT node_name, node_num, address, %s - updated_timestamp FROM discovery_nodes "
-                             "WHERE cluster_name = ? ORDER BY node_num", now);
-    d->sql.beat = prepare(d, "UPDATE discovery_nodes SET updated_timestamp = %s, address = ? "
-                             "WHERE node_name = ? AND cluster_name = ?", now);
+    d->sql.where = db->prepare(db->self, d->module,
+                               strcmp(db->dialect, "pgsql") == 0 ?
+                                   "SELECT host(inet_client_addr()) WHERE 0 = ?" :
+                                   "SELECT NULL WHERE 0 = ?");
+    d->sql.read = prepare(d, "SELECT node_name, node_num, address, ",
+                          " - updated_timestamp FROM discovery_nodes WHERE cluster_name = ? "
+                          "ORDER BY node_num");
+    d->sql.beat = prepare(d, "UPDATE discovery_nodes SET updated_timestamp = ",
+                          ", address = ? WHERE node_name = ? AND cluster_name = ?");
     d->sql.insert = prepare(d, "INSERT INTO discovery_nodes (cluster_name, node_name, node_num, address, "
-                               "updated_timestamp) VALUES (?, ?, ?, ?, %s)", now);
-    d->sql.foreign = prepare(d, "DELETE FROM discovery_nodes WHERE node_name = ? AND cluster_name <> ?%.0s", "");
+                               "updated_timestamp) VALUES (?, ?, ?, ?, ", ")");
+    d->sql.foreign = db->prepare(db->self, d->module,
+                                 "DELETE FROM discovery_nodes WHERE node_name = ? AND cluster_name <> ?");
     d->sql.expire = prepare(d, "DELETE FROM discovery_nodes WHERE cluster_name = ? AND node_name <> ? "
-                               "AND updated_timestamp < %s - ?", now);
-    d->sql.leave = prepare(d, "DELETE FROM discovery_nodes WHERE node_name = ? AND cluster_name = ? "
-                              "AND node_num = ?%.0s", "");
+                               "AND updated_timestamp < ", " - ?");
+    d->sql.leave = db->prepare(db->self, d->module,
+                               "DELETE FROM discovery_nodes WHERE node_name = ? AND cluster_name = ? "
+                               "AND node_num = ?");
 }
 
 static int
