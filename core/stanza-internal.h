@@ -9,6 +9,14 @@
 
 #define MKI_STANZA_MAGIC 0x53744e7au
 
+/* Who is told when the last of a stanza and its kin is gone. */
+struct mki_fate {
+    uint32_t refs;              /* atomic */
+    bool report, given_up;      /* given_up: atomic */
+    mk_stanza_settled_fn fn;
+    void *arg;
+};
+
 /*
  * The header of a stanza and, when it owns its payload, the payload behind it in the same
  * allocation. A readdressed stanza is a header alone whose `owner` has the payload.
@@ -31,6 +39,7 @@ struct mk_stanza {
     const char *ns;
     struct mk_str extra;        /* other attributes, ready to write: " a='b'" */
     struct mk_stanza *owner;    /* of the payload: itself or another, referenced */
+    struct mki_fate *fate;      /* NULL: nobody asked */
     /* -- payload, valid at the owner */
     struct mk_str inner;        /* of a nonza: the whole element */
     const struct mki_child *children;

@@ -152,9 +152,35 @@ mk_stanza_ref(const struct mk_stanza *st)
     return s;
 }
 
+static struct mki_fate *
+fate_ref(struct mki_fate *fate)
+{
+    if (fate)
+        __atomic_fetch_add(&fate->refs, 1, __ATOMIC_RELAXED);
+    return fate;
+}
+
+static void
+fate_unref(struct mki_fate *fate)
+{
+    if (!fate || __atomic_fetch_sub(&fate->refs, 1, __ATOMIC_ACQ_REL) != 1)
+        return;
+    fate->fn(fate->given_up, fate->arg);
+    mk_free(fate);
+}
+
+void
+mk_stanza_when_settled(struct mk_stanza *st, bool report, mk_stanza_settled_fn fn, void *arg)
+{
+    MK_ASSERT(!st->fate);
+    st->fate = mk_alloc(sizeof(*st->fate));
+    *st->fate = (struct mki_fate){.refs = 1, .report = report, .fn = fn, .arg = arg};
+}
+
 void
 mk_stanza_unref(struct mk_stanza **stp)
 {
+    struct mki_fate *fate;
     struct mk_stanza *st = *stp;
 
     *stp = NULL;
@@ -171,8 +197,10 @@ mk_stanza_unref(struct mk_stanza **stp)
         mk_stanza_unref(&st->owner);
     else
         mk_node_free(&st->tree);
+    fate = st->fate;
     st->magic = 0;
     mk_free(st);
+    fate_unref(fate);
 }
 
 enum mk_stanza_kind
@@ -445,6 +473,7 @@ mk_stanza_readdress(const struct mk_stanza *st, const struct mk_jid *from, const
     copy->from = mk_jid_ref(from);
     copy->to = mk_jid_ref(to);
     copy->owner = mk_stanza_ref(st->owner);
+    copy->fate = fate_ref(st->fate);
     copy->tree = NULL;
     copy->others = 0;
     return copy;
@@ -464,6 +493,7 @@ with_content(const struct mk_stanza *st, struct mk_str inner, uint32_t child_cou
     struct mk_stanza *made = mki_stanza_make(&parts);
 
     made->type = st->type;
+    made->fate = fate_ref(st->fate);
     return made;
 }
 
@@ -553,8 +583,18 @@ mk_stanza_set_receivers(struct mk_stanza *st, unsigned n)
 }
 
 bool
+mk_stanza_is_alone(const struct mk_stanza *st)
+{
+    return __atomic_load_n(&st->others, __ATOMIC_RELAXED) == 0;
+}
+
+bool
 mk_stanza_given_up(struct mk_stanza *st)
 {
+    if (st->fate && st->fate->report) {
+        __atomic_store_n(&st->fate->given_up, true, __ATOMIC_RELAXED);
+        return false;
+    }
     int32_t others = __atomic_load_n(&st->others, __ATOMIC_ACQUIRE);
 
     /* A copy stays one, and the last receiver finds zero. */

@@ -51,8 +51,10 @@ struct mk_cluster {
      * returns. Requests of one worker to one node keep their order. Worker. */
     void (*send)(struct mk_cluster_channel *channel, uint32_t node, struct mk_str data,
                  mk_cluster_done_fn done, void *arg);
-    /* The same to every node that has joined; nobody waits. */
-    void (*send_all)(struct mk_cluster_channel *channel, struct mk_str data);
+    /* The same to every other node. `done` (may be NULL) is called once, when the last of them has answered or is gone;
+     * its answer is empty. */
+    void (*send_all)(struct mk_cluster_channel *channel, struct mk_str data, mk_cluster_done_fn done,
+                     void *arg);
     /* Ends a request; `call` is taken. Any thread. */
     void (*answer)(struct mk_cluster_call *call, struct mk_str data);
     /* All nodes that are known, this one first; false from fn ends it. Any thread. */
@@ -60,6 +62,13 @@ struct mk_cluster {
     /* In sync with all nodes that can be reached. Any thread. */
     bool (*ready)(void *self);
 };
+
+/* The service, in init; NULL on a server of one node. */
+static inline const struct mk_cluster *
+mk_cluster_get(struct mk_module *m)
+{
+    return (const struct mk_cluster *)mk_service_nth(m, "cluster", MK_CLUSTER_ABI, 0);
+}
 
 MK_END
 #endif

@@ -64,7 +64,7 @@ struct mk_ev_message_delivered {
     struct mk_hook_head head;
     struct mk_stanza *stanza;
     const struct mk_jid *account;       /* bare */
-    /* Sessions that got it; node-wide ids as in mk_resource. */
+    /* Sessions that got it, as in mk_resource. */
     const mk_session_id *sessions;
     size_t count;
 };
@@ -81,12 +81,13 @@ enum mk_resource_flags {
 };
 
 struct mk_resource {
-    mk_session_id session;
+    mk_session_id session;              /* no other resource has it; of another node it finds no session here */
     uint32_t node;                      /* 0: this one */
     int8_t priority;
     uint16_t flags;                     /* enum mk_resource_flags */
     uint64_t since;                     /* ms of the wall clock: when it was bound */
     struct mk_str resource;             /* valid until the callback of the core returns (worker.h) */
+    mk_session_id there;                /* the session's id at its node */
 };
 
 #define MK_SESSIONS_ABI 1

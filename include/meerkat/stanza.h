@@ -167,6 +167,19 @@ MK_API bool mk_stanza_given_up(struct mk_stanza *st) MK_NODISCARD;
 MK_API struct mk_stanza *mk_stanza_result(const struct mk_stanza *st,
                                           struct mk_xml *content) MK_NODISCARD;
 
+/* Is there one receiver, as there mostly is? */
+MK_API bool mk_stanza_is_alone(const struct mk_stanza *st);
+/*
+ * fn(given_up, arg) once when nobody holds this stanza any more, nor any that was made from it (readdressed, appended
+ * to, shortened): it is delivered and acknowledged, stored, answered or given up. For whoever brings a stanza in and
+ * must know when it is safe; before anybody else has it, and once. With `report`, its receiver does not deal with it when it
+ * cannot take it (mk_stanza_given_up says false) and `given_up` says that this happened. fn runs on any thread and
+ * must only post.
+ */
+typedef void (*mk_stanza_settled_fn)(bool given_up, void *arg);
+MK_API void mk_stanza_when_settled(struct mk_stanza *st, bool report, mk_stanza_settled_fn fn,
+                                   void *arg);
+
 /* The stanza as a forwarded child (XEP-0297, with its jabber:client namespace) in a builder. */
 MK_API void mk_xml_stanza(struct mk_xml *x, const struct mk_stanza *st);
 

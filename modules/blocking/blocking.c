@@ -59,7 +59,7 @@ init(struct mk_module *m, struct mk_error *err)
     b->roster = mk_service_get(m, "roster", MK_ROSTER_ABI, err);
     b->presence = mk_service_get(m, "presence", MK_PRESENCE_ABI, err);
     if (!b->db || !b->sessions || !b->roster || !b->presence ||
-        b->db->schema(b->db->self, m, migrations, err) < 0)
+        b->db->schema(b->db->self, m, migrations, err) < 0 || news_init(b, err) < 0)
         return -1;
     sql_prepare(b);
     define_metrics(m, b);

@@ -229,11 +229,23 @@ go_back(struct change *c)
     mk_post(c->blocking->module, c->back, finish, c);
 }
 
+static void
+on_all_told(enum mk_cluster_result result, struct mk_str answer, void *arg)
+{
+    (void)result;
+    (void)answer;
+    go_back(arg);
+}
+
 void
 change_stored(struct change *c)
 {
     if (c->now) {
         list_publish(c->blocking, c->account, c->now);
+        if (c->blocking->cluster) {
+            news_send(c->blocking, c->account, c->now, on_all_told, c);
+            return;
+        }
     } else {
         c->error = MK_ERR_RESOURCE_CONSTRAINT;
         c->text = "the storage does not answer, try again";

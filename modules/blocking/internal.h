@@ -5,6 +5,7 @@
 #define BLOCKING_INTERNAL_H
 
 #include <meerkat/auth.h>
+#include <meerkat/cluster.h>
 #include <meerkat/meerkat.h>
 #include <meerkat/presence.h>
 #include <meerkat/rdbms.h>
@@ -62,6 +63,8 @@ struct blocking {
     const struct mk_sessions *sessions;
     const struct mk_roster *roster;
     const struct mk_presence *presence;
+    const struct mk_cluster *cluster;   /* NULL: one node */
+    struct mk_cluster_channel *news;
     struct lane *lanes;
     unsigned slot;              /* of a session: the entry of its account */
     struct {
@@ -117,6 +120,11 @@ void sql_account_remove(struct mk_ev_account_remove *ev, void *arg);
 /* change.c */
 void change_stored(struct change *c);                       /* from sql.c */
 int change_register(struct blocking *b) MK_NODISCARD;
+
+/* news.c: changes are told to the other nodes */
+int news_init(struct blocking *b, struct mk_error *err) MK_NODISCARD;
+void news_send(struct blocking *b, const struct mk_jid *account, const struct list *list,
+               mk_cluster_done_fn done, void *arg);
 
 /* filter.c */
 struct entry *entry_of(struct blocking *b, struct mk_session *s);

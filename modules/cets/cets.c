@@ -323,6 +323,19 @@ count_joined(void *arg)
     return joined;
 }
 
+static double
+count_records(void *arg)
+{
+    struct cets *c = arg;
+    size_t records = 0;
+
+    pthread_mutex_lock(&c->lock);
+    for (unsigned i = 0; i < replica_table_count(c->replica); i++)
+        records += mk_store_count(replica_store(c->replica, i));
+    pthread_mutex_unlock(&c->lock);
+    return (double)records;
+}
+
 static void
 make_metrics(struct mk_module *m, struct cets *c)
 {
@@ -340,6 +353,7 @@ make_metrics(struct mk_module *m, struct cets *c)
     c->count.restarts = mk_counter_new(m, "cluster_snapshots_total", NULL,
                                        "Times that all records of this node were sent to another");
     mk_gauge_ask(m, "cluster_log_bytes", NULL, "Bytes of operations that are kept for other nodes", count_bytes, c);
+    mk_gauge_ask(m, "cluster_records", NULL, "Records of all nodes that are held here", count_records, c);
     mk_gauge_ask(m, "cluster_nodes_joined", NULL, "Other nodes that this one is in sync with", count_joined, c);
 }
 

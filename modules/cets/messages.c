@@ -502,47 +502,89 @@ refuse(struct cets *c, mk_cluster_done_fn done, void *arg, enum mk_cluster_resul
     item_over(item, result);
 }
 
+/* Puts a request into a queue; refused when that is full. Under the lock. */
+static void
+request(struct mk_cluster_channel *channel, struct queue *q, struct mk_str data,
+        mk_cluster_done_fn done, void *arg)
+{
+    struct cets *c = channel->cets;
+    const struct cets_conf *conf = mk_module_conf(c->module, NULL);
+    uint32_t id = htole32(channel->id);
+    struct item *item;
+
+    if (q->bytes + data.len > conf->queue_max || data.len > MK_CLUSTER_DATA_MAX) {
+        mk_counter_add(c->count.full, 1);
+        refuse(c, done, arg, MK_CLUSTER_FULL);
+        return;
+    }
+    flush_answers(q);
+    item = item_new(q, FRAME_REQUEST, (struct mk_str){(char *)&id, 4}, data);
+    item->worker = mk_worker_self();
+    item->done = done;
+    item->arg = arg;
+    append(q, item);
+    if (done)
+        pending_add(q, item);
+    mk_counter_add(c->count.requests_out, 1);
+}
+
 static void
 svc_send(struct mk_cluster_channel *channel, uint32_t node, struct mk_str data,
          mk_cluster_done_fn done, void *arg)
 {
     struct cets *c = channel->cets;
-    const struct cets_conf *conf = mk_module_conf(c->module, NULL);
-    uint32_t id = htole32(channel->id);
     struct queue *q;
-    struct item *item;
 
     pthread_mutex_lock(&c->lock);
     q = queue_of_number(c, node);
-    if (!q || q->bytes + data.len > conf->queue_max || data.len > MK_CLUSTER_DATA_MAX) {
-        mk_counter_add(q ? c->count.full : c->count.lost, 1);
-        refuse(c, done, arg, q ? MK_CLUSTER_FULL : MK_CLUSTER_LOST);
+    if (q) {
+        request(channel, q, data, done, arg);
     } else {
-        flush_answers(q);
-        item = item_new(q, FRAME_REQUEST, (struct mk_str){(char *)&id, 4}, data);
-        item->worker = mk_worker_self();
-        item->done = done;
-        item->arg = arg;
-        append(q, item);
-        if (done)
-            pending_add(q, item);
-        mk_counter_add(c->count.requests_out, 1);
+        mk_counter_add(c->count.lost, 1);
+        refuse(c, done, arg, MK_CLUSTER_LOST);
     }
     pthread_mutex_unlock(&c->lock);
 }
 
+/* A request to all: how many have not ended. Lives on the worker that asked. */
+struct round {
+    size_t left;
+    mk_cluster_done_fn done;
+    void *arg;
+};
+
 static void
-svc_send_all(struct mk_cluster_channel *channel, struct mk_str data)
+one_of_all(enum mk_cluster_result result, struct mk_str answer, void *arg)
+{
+    struct round *round = arg;
+
+    (void)result;
+    (void)answer;
+    if (--round->left)
+        return;
+    round->done(MK_CLUSTER_ANSWERED, (struct mk_str){0}, round->arg);
+    mk_free(round);
+}
+
+static void
+svc_send_all(struct mk_cluster_channel *channel, struct mk_str data, mk_cluster_done_fn done,
+             void *arg)
 {
     struct cets *c = channel->cets;
-    uint32_t id = htole32(channel->id);
+    struct round *round = NULL;
 
+    if (done) {
+        round = mk_alloc(sizeof(*round));
+        *round = (struct round){1, done, arg};
+    }
     pthread_mutex_lock(&c->lock);
     for (struct queue *q = c->queues; q; q = q->next) {
-        flush_answers(q);
-        append(q, item_new(q, FRAME_REQUEST, (struct mk_str){(char *)&id, 4}, data));
-        mk_counter_add(c->count.requests_out, 1);
+        if (round)
+            round->left++;
+        request(channel, q, data, round ? one_of_all : NULL, round);
     }
+    if (round)
+        refuse(c, one_of_all, round, MK_CLUSTER_ANSWERED);
     pthread_mutex_unlock(&c->lock);
 }
 

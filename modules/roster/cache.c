@@ -96,6 +96,22 @@ entry_get(struct roster *r, const struct mk_jid *account)
 }
 
 struct entry *
+entry_find(struct roster *r, const struct mk_jid *account)
+{
+    uint64_t hash = mk_jid_hash_bare(account);
+    struct shard *s = shard_of(r, hash);
+    struct entry *e;
+
+    pthread_mutex_lock(&s->lock);
+    for (e = *bucket_of(s, hash); e && !mk_jid_same_bare(e->account, account); e = e->next)
+        ;
+    if (e)
+        e->refs++;
+    pthread_mutex_unlock(&s->lock);
+    return e;
+}
+
+struct entry *
 entry_ref(struct entry *e)
 {
     struct shard *s = shard_of(e->roster, e->hash);

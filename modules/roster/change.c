@@ -70,7 +70,7 @@ go_on(struct entry *e)
 {
     while (e->first && !e->busy) {
         e->busy = true;
-        if (!entry_now(e))
+        if (!entry_now(e) || e->first->reload)
             sql_load(e->first);
         else if (e->first->contact)
             op_decide(e->first);
@@ -87,7 +87,10 @@ change_loaded(struct op *op, struct snapshot *taken)
     if (taken) {
         entry_set(e, taken);
         e->busy = false;
+        op->reload = false;
     } else {
+        if (op->reload)
+            entry_set(e, NULL);
         op_fail(op, MK_ROSTER_UNAVAILABLE);
     }
     go_on(e);
@@ -121,23 +124,36 @@ tell(struct op *op, const struct mk_roster_item *now, const struct mk_roster_ite
         op->changed(MK_ROSTER_OK, now, op->arg);
 }
 
+/* What is stored is in force here, and all other nodes know. */
 void
-change_stored(struct op *op, enum mk_roster_result result)
+change_told(struct op *op)
 {
     struct entry *e = entry_ref(op->entry);
     const struct snapshot *before = entry_now(e);
     const struct mk_roster_item *old = snapshot_find(before, op->contact);
 
-    if (result == MK_ROSTER_OK) {
-        mk_counter_add(e->roster->changes, 1);
-        entry_set(e, op->decision == MK_ROSTER_STORE ? snapshot_with(before, &op->item)
-                                                     : snapshot_without(before, op->contact));
-        tell(op, snapshot_find(entry_now(e), op->contact), old);
-        op_leave(op);
+    mk_counter_add(e->roster->changes, 1);
+    entry_set(e, op->decision == MK_ROSTER_STORE ? snapshot_with(before, &op->item)
+                                                 : snapshot_without(before, op->contact));
+    tell(op, snapshot_find(entry_now(e), op->contact), old);
+    op_leave(op);
+    go_on(e);
+    entry_unref(e);
+}
+
+void
+change_stored(struct op *op, enum mk_roster_result result)
+{
+    struct entry *e = entry_ref(op->entry);
+
+    if (result == MK_ROSTER_OK && e->roster->cluster) {
+        news_send(op);
+    } else if (result == MK_ROSTER_OK) {
+        change_told(op);
     } else {
         op_fail(op, result);
+        go_on(e);
     }
-    go_on(e);
     entry_unref(e);
 }
 
@@ -167,6 +183,19 @@ change_ask(struct entry *e, const struct mk_jid *contact, enum mk_roster_why why
     op->decide = decide;
     op->changed = changed;
     op->arg = arg;
+    op->reload = contact && e->roster->cluster;
+    mk_post(e->roster->module, entry_home(e), arrive, op);
+}
+
+void
+change_reload(struct entry *e, mk_roster_item_fn fn, void *arg)
+{
+    struct op *op = mk_zalloc(sizeof(*op));
+
+    op->entry = entry_ref(e);
+    op->changed = fn;
+    op->arg = arg;
+    op->reload = true;
     mk_post(e->roster->module, entry_home(e), arrive, op);
 }
 

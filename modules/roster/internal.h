@@ -8,6 +8,7 @@
 
 #include <meerkat/auth.h>
 #include <meerkat/c2s.h>
+#include <meerkat/cluster.h>
 #include <meerkat/meerkat.h>
 #include <meerkat/rdbms.h>
 #include <meerkat/roster.h>
@@ -48,6 +49,8 @@ struct roster {
     struct mk_module *module;
     const struct mk_rdbms *db;
     const struct mk_sessions *sessions;
+    const struct mk_cluster *cluster;   /* NULL: one node */
+    struct mk_cluster_channel *news;
     struct mk_roster service;
     struct mk_hook *changed;
     unsigned slot;              /* of a session: the entry of its account */
@@ -71,6 +74,7 @@ struct op {
     void *arg;
     enum mk_roster_decision decision;
     struct mk_roster_item item; /* as it is to be */
+    bool reload;                /* another node may have changed what is stored: read it first */
 };
 
 /* cache.c */
@@ -78,6 +82,8 @@ void cache_init(struct roster *r);
 void cache_free(struct roster *r);
 /* Referenced. Any thread. */
 struct entry *entry_get(struct roster *r, const struct mk_jid *account) MK_NODISCARD;
+/* The same, or NULL when nobody uses this account's roster here. */
+struct entry *entry_find(struct roster *r, const struct mk_jid *account) MK_NODISCARD;
 struct entry *entry_ref(struct entry *e);
 void entry_unref(struct entry *e);
 /* Inside a callback of the core. NULL: not read yet. */
@@ -90,6 +96,8 @@ void change_ask(struct entry *e, const struct mk_jid *contact, enum mk_roster_wh
                 mk_roster_decide_fn decide, mk_roster_item_fn changed, void *arg);
 /* Sees to it that entry_now is there, unless the result says why not. */
 void change_read(struct entry *e, mk_roster_item_fn fn, void *arg);
+/* Another node has changed what is stored. */
+void change_reload(struct entry *e, mk_roster_item_fn fn, void *arg);
 /* The account was removed, and its rows. */
 void change_forget(struct roster *r, const struct mk_jid *account);
 /* From sql.c. `taken` NULL: the roster cannot be read. */
@@ -106,6 +114,12 @@ void sql_account_remove(struct mk_ev_account_remove *ev, void *arg);
 int client_register(struct roster *r) MK_NODISCARD;
 /* A push (§2.1.6) of `item`, or of the removal of `removed`. */
 void client_push(struct entry *e, const struct mk_roster_item *item, const struct mk_jid *removed);
+
+/* news.c: what changes is told to the other nodes */
+int news_init(struct roster *r, struct mk_error *err) MK_NODISCARD;
+/* Goes on with change_told when all know. */
+void news_send(struct op *op);
+void change_told(struct op *op);
 
 /* service.c */
 void service_init(struct roster *r);

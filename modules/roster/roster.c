@@ -56,7 +56,8 @@ init(struct mk_module *m, struct mk_error *err)
     cache_init(r);
     r->sessions = mk_service_get(m, "sessions", MK_SESSIONS_ABI, err);
     r->db = mk_rdbms_get(m, err);
-    if (!r->sessions || !r->db || r->db->schema(r->db->self, m, migrations, err) < 0)
+    if (!r->sessions || !r->db || r->db->schema(r->db->self, m, migrations, err) < 0 ||
+        news_init(r, err) < 0)
         return -1;
     sql_prepare(r);
     service_init(r);

@@ -4,6 +4,7 @@
 #ifndef ROUTER_INTERNAL_H
 #define ROUTER_INTERNAL_H
 
+#include <meerkat/cluster.h>
 #include <meerkat/meerkat.h>
 #include <meerkat/router.h>
 #include <meerkat/tables.h>
@@ -44,6 +45,8 @@ struct router {
     struct mk_table *table;
     struct mk_sessions sessions;
     struct mk_router service;
+    const struct mk_cluster *cluster;   /* NULL: one node */
+    struct mk_cluster_channel *stanzas;
     struct {
         struct mk_hook *pre, *account, *host, *offline, *remote, *delivered;
     } hooks;
@@ -52,11 +55,17 @@ struct router {
      * sessions come, go or change, never for a stanza. */
     pthread_mutex_t locks[LOCKS];
     struct mk_gauge online;
-    struct mk_counter unroutable;
+    struct mk_counter unroutable, remote, returned;
 };
 
 /* router.c */
 bool router_find(struct router *router, const struct mk_jid *full, struct mk_resource *out);
+
+/* remote.c: sessions of other nodes */
+int router_remote_init(struct router *router, struct mk_module *m, struct mk_error *err) MK_NODISCARD;
+void router_remote_send(struct router *router, const struct mk_resource *r, struct mk_stanza *st);
+/* An id for a session of another node that no other resource has. */
+mk_session_id router_remote_id(uint32_t node, mk_session_id there);
 
 /* route.c */
 extern const struct mk_hook_hold_ops router_account_hold, router_offline_hold;

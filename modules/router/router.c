@@ -20,7 +20,8 @@ read_entry(const struct mk_record *r, struct entry *out)
 static void
 fill(const struct mk_record *r, const struct entry *e, struct mk_resource *out)
 {
-    out->session = e->session;
+    out->session = r->node ? router_remote_id(r->node, e->session) : e->session;
+    out->there = e->session;
     out->node = r->node;
     out->priority = e->priority;
     out->flags = e->flags;
@@ -52,6 +53,24 @@ close_older(struct mk_session *s, void *arg)
         mk_session_close(s, "conflict", "another client uses this resource");
 }
 
+/* Another node has bound a resource that is ours as well: the later one stays. */
+static void
+on_changed(const struct mk_record *now, const struct mk_record *old, void *arg)
+{
+    struct router *router = arg;
+    struct mk_record own;
+    struct entry mine, theirs;
+
+    (void)old;
+    if (!now || !now->node || !read_entry(now, &theirs) ||
+        !router->tables->find(router->table, now->group, now->key, &own) || own.node ||
+        !read_entry(&own, &mine))
+        return;
+    if (theirs.since > mine.since ||
+        (theirs.since == mine.since && now->node > router->tables->node(router->tables->self)))
+        mk_session_post(router->module, mine.session, close_older, NULL);
+}
+
 static void
 svc_open(void *self, struct mk_session *s, void (*done)(struct mk_session *s, bool ok))
 {
@@ -64,11 +83,15 @@ svc_open(void *self, struct mk_session *s, void (*done)(struct mk_session *s, bo
 
     if (!router->tables->find(router->table, mk_jid_bare(jid), mk_jid_resource(jid), &there) ||
         !read_entry(&there, &older))
-        older.session = 0;
+        there.node = 0;
+    /* The clocks of nodes differ: later than what is there, whatever they say. */
+    if (older.since >= e.since)
+        e.since = older.since + 1;
     write_entry(router, jid, &e);
     pthread_mutex_unlock(mutex);
-    /* It finds that its place is taken, and what it has not delivered goes to the new one. */
-    if (older.session)
+    /* It finds that its place is taken, and what it has not delivered goes to the new one. A node that has the older
+     * one sees our record and closes it. */
+    if (older.session && !there.node)
         mk_session_post(router->module, older.session, close_older, NULL);
     mk_gauge_add(router->online, 1);
     done(s, true);
@@ -163,8 +186,10 @@ svc_each(void *self, const struct mk_jid *account,
 static void
 svc_send(void *self, const struct mk_resource *r, struct mk_stanza *st)
 {
-    (void)self;
-    mk_deliver(r->session, st);
+    if (r->node)
+        router_remote_send(self, r, st);
+    else
+        mk_deliver(r->session, st);
 }
 
 static size_t
@@ -232,7 +257,9 @@ init(struct mk_module *m, struct mk_error *err)
                                             .count = svc_count};
     router->service = (struct mk_router){.size = sizeof(router->service), .self = router,
                                          .route = router_route};
-    if (mk_on(m, undelivered, MK_PRIO_LAST, router_undelivered, router) < 0 ||
+    if (router_remote_init(router, m, err) < 0 ||
+        router->tables->watch(router->tables->self, m, router->table, on_changed, router) < 0 ||
+        mk_on(m, undelivered, MK_PRIO_LAST, router_undelivered, router) < 0 ||
         mk_service_provide(m, "sessions", MK_SESSIONS_ABI, &router->sessions, err) < 0 ||
         mk_service_provide(m, "router", MK_ROUTER_ABI, &router->service, err) < 0)
         return -1;

@@ -52,7 +52,7 @@ class Node:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ini = self.folder / "meerkat.ini"
         self.log_file = self.folder / "log"
-        self.socket_path = self.folder / "control"
+        self.socket_path = self.folder / "control.sock"
         self.args = list(args)
         self.hosts = hosts
         self.database = None

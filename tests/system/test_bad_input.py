@@ -13,7 +13,7 @@ from support import BUILD, Client, wait_for
 SANITIZED = "san" in BUILD.name          # memory means nothing there
 CONFIG = """
 [meerkat]
-control = {dir}/control
+control = {dir}/control.sock
 [c2s]
 listen = 127.0.0.1:0
 [sasl]

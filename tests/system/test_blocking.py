@@ -9,7 +9,7 @@ from support import wait_for
 
 CONFIG = """
 [meerkat]
-control = {dir}/control
+control = {dir}/control.sock
 [c2s]
 listen = 127.0.0.1:0
 [sasl]

@@ -230,7 +230,6 @@ def test_resuming_client_is_active_and_the_counters_hold(node, login):
 
 def test_module_leaves_without_taking_anything_along(start_node):
     node = start_node(CONFIG)
-    node.socket_path = node.folder / "control.sock"
     with node.client("alice", resource="a") as alice, node.client("bob", resource="b") as bob:
         say(bob, "inactive")
         bob.sync()

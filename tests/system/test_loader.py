@@ -15,7 +15,7 @@ from support import BUILD, Node, wait_for
 
 CHAT = """
 [meerkat]
-control = {dir}/control
+control = {dir}/control.sock
 [c2s]
 listen = 127.0.0.1:0
 [sasl]

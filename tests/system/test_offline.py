@@ -12,7 +12,7 @@ from support import wait_for
 HOSTS = "localhost, small.example"
 CONFIG = """
 [meerkat]
-control = {dir}/control
+control = {dir}/control.sock
 [c2s]
 listen = 127.0.0.1:0
 [sasl]

@@ -132,7 +132,7 @@ def test_without_meerkat_the_makefile_says_what_is_missing(sdk, tmp_path):
 
 CONFIG = """
 [meerkat]
-control = {dir}/control
+control = {dir}/control.sock
 [c2s]
 listen = 127.0.0.1:0
 [sasl]

@@ -512,7 +512,6 @@ def test_sasl2_with_too_high_a_number(node, pair):
 
 def test_module_leaves_and_comes_back(start_node):
     node = start_node(CONFIG)
-    node.socket_path = node.folder / "control.sock"
     with node.client("alice", resource="a") as alice, node.client("bob", resource="b") as bob:
         enable(bob)
         reset(bob)

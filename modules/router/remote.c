@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/*
+ * Sessions of other nodes. A stanza for one is a request to its node, which answers when the stanza is safe there: the
+ * client acknowledged it, it was written to one that does not acknowledge, stored, or sent on. Until then it is kept
+ * here, and when the node goes it is routed anew.
+ */
+#include "internal.h"
+
+/* A stanza on its way to another node. */
+struct journey {
+    struct router *router;
+    mk_session_id session;
+    struct mk_stanza *stanza;
+};
+
+/* Before the XML: the session's id and whether others get the stanza too. */
+#define HEAD (sizeof(mk_session_id) + 1)
+
+/* One that came, until it is settled here. */
+struct arrival {
+    struct router *router;
+    struct mk_cluster_call *call;
+    mk_session_id session;
+    bool report;                    /* others get it too: what cannot be delivered is their node's to know */
+    size_t len;
+    char xml[];
+};
+
+mk_session_id
+router_remote_id(uint32_t node, mk_session_id there)
+{
+    uint64_t key[2] = {node, there};
+
+    /* No worker has the number 255, so it finds nothing here. */
+    return mk_hash(key, sizeof(key)) | 0xffull << 56;
+}
+
+/* -- sending -------------------------------------------------------------------------------- */
+
+static void
+on_end(enum mk_cluster_result result, struct mk_str answer, void *arg)
+{
+    struct journey *j = arg;
+
+    if ((result != MK_CLUSTER_ANSWERED || answer.len) && mk_stanza_given_up(j->stanza)) {
+        mk_counter_add(j->router->returned, 1);
+        mk_undelivered(j->session, j->stanza);
+    }
+    mk_stanza_unref(&j->stanza);
+    mk_free(j);
+}
+
+void
+router_remote_send(struct router *router, const struct mk_resource *r, struct mk_stanza *st)
+{
+    struct journey *j = mk_alloc(sizeof(*j));
+    struct mk_buf data = {0};
+
+    *j = (struct journey){router, r->session, mk_stanza_ref(st)};
+    mk_buf_reserve(&data, 64 + mk_stanza_size(st));
+    mk_buf_add(&data, &r->there, sizeof(r->there));
+    mk_buf_add_byte(&data, !mk_stanza_is_alone(st));
+    mk_stanza_write(st, &data);
+    mk_counter_add(router->remote, 1);
+    router->cluster->send(router->stanzas, r->node, mk_buf_str(&data), on_end, j);
+    mk_buf_release(&data);
+}
+
+/* -- receiving ------------------------------------------------------------------------------ */
+
+static void
+on_settled(bool given_up, void *arg)
+{
+    struct arrival *a = arg;
+
+    a->router->cluster->answer(a->call, given_up ? MK_STR("-") : (struct mk_str){0});
+    mk_module_leave(a->router->module);
+    mk_free(a);
+}
+
+/* On the session's worker, or on another when there is no such session any more. */
+static void
+arrived(void *arg)
+{
+    struct arrival *a = arg;
+    struct mk_stanza *st = mk_stanza_parse((struct mk_str){a->xml, a->len});
+
+    if (!st) {
+        mk_log(a->router->module, MK_LOG_ERROR, "router.remote", "a stanza of another node cannot be read");
+        on_settled(false, a);
+        return;
+    }
+    mk_stanza_when_settled(st, a->report, on_settled, a);
+    mk_deliver(a->session, st);
+    mk_stanza_unref(&st);
+}
+
+static void
+on_stanza(struct mk_cluster_call *call, uint32_t node, struct mk_str data, void *arg)
+{
+    struct router *router = arg;
+    struct arrival *a;
+    struct mk_worker *w;
+
+    (void)node;
+    if (data.len < HEAD) {
+        router->cluster->answer(call, (struct mk_str){0});
+        return;
+    }
+    a = mk_alloc(sizeof(*a) + data.len);
+    *a = (struct arrival){.router = router, .call = call, .len = data.len - HEAD,
+                           .report = data.p[HEAD - 1]};
+    memcpy(&a->session, data.p, sizeof(a->session));
+    memcpy(a->xml, data.p + HEAD, a->len);
+    mk_module_enter(router->module);
+    w = mk_session_id_worker(a->session);
+    if (w == mk_worker_self())
+        arrived(a);
+    else
+        mk_post(router->module, w ? w : mk_worker_self(), arrived, a);
+}
+
+int
+router_remote_init(struct router *router, struct mk_module *m, struct mk_error *err)
+{
+    router->cluster = mk_cluster_get(m);
+    if (!router->cluster)
+        return 0;
+    router->remote = mk_counter_new(m, "router_remote_total", NULL, "Stanzas sent to sessions of other nodes");
+    router->returned = mk_counter_new(m, "router_returned_total", NULL,
+                                      "Stanzas that came back because their node went, and were routed anew");
+    router->stanzas = router->cluster->channel(router->cluster->self, m, "stanza", on_stanza, router, err);
+    return router->stanzas ? 0 : -1;
+}
