@@ -12,6 +12,7 @@
 #include "cets.h"
 
 #define TICK_MS 100u
+#define FAREWELL_S 3
 
 /* -- what the replica says ------------------------------------------------------------------- */
 
@@ -80,7 +81,8 @@ note_peer(struct cets *c, enum replica_note what, struct peer *peer)
         tell_event("node_joined", v.name);
         break;
     case REPLICA_SUSPECTED:
-        mk_log(c->module, MK_LOG_WARN, "cets.suspected", "the link with node '%s' is lost", v.name);
+        if (!c->stopping)
+            mk_log(c->module, MK_LOG_WARN, "cets.suspected", "the link with node '%s' is lost", v.name);
         break;
     case REPLICA_LEFT:
     case REPLICA_GONE:
@@ -404,6 +406,7 @@ init(struct mk_module *m, struct mk_error *err)
     c->worker = mk_worker_nth(0);
     c->started = mk_now_ms();
     pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->farewell, NULL);
     make_metrics(m, c);
     make_replica(c, conf);
     tables_provide(c);
@@ -443,8 +446,10 @@ gone(void *arg)
 {
     struct cets *c = arg;
 
-    links_close_all(c);
-    mk_module_leave(c->module);
+    pthread_mutex_lock(&c->lock);
+    c->gone = true;
+    pthread_cond_signal(&c->farewell);
+    pthread_mutex_unlock(&c->lock);
 }
 
 /* Says goodbye to the peers and the discovery. */
@@ -457,20 +462,29 @@ leave(void *arg)
     pthread_mutex_lock(&c->lock);
     replica_leave(c->replica);
     pthread_mutex_unlock(&c->lock);
-    links_flush(c);
     c->stopping = true;
+    links_close_all(c);
     c->discovery->leave(c->discovery->self, gone, c);
 }
 
+/* The main thread waits: when this returns the core takes descriptors and timers away. */
 static void
 stop(struct mk_module *m)
 {
     struct cets *c = mk_module_get(m);
+    struct timespec until;
 
     if (!c->listener)
         return;
-    mk_module_enter(m);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += FAREWELL_S;
     mk_post(m, c->worker, leave, c);
+    pthread_mutex_lock(&c->lock);
+    while (!c->gone && pthread_cond_timedwait(&c->farewell, &c->lock, &until) == 0)
+        ;
+    if (!c->gone)
+        mk_log(m, MK_LOG_WARN, "cets.farewell", "the database did not take this node off its list in time");
+    pthread_mutex_unlock(&c->lock);
 }
 
 static void
@@ -483,6 +497,7 @@ unload(struct mk_module *m)
     tables_release(c);
     replica_free(&c->replica);
     pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->farewell);
     mk_free(c->members);
     mk_free(c);
 }

@@ -98,6 +98,8 @@ struct cets {
     struct mk_worker *worker;       /* of the links */
     const struct mk_discovery *discovery;
     pthread_mutex_t lock;
+    pthread_cond_t farewell;
+    bool gone;                      /* under the lock: it has left */
     struct replica *replica;        /* under the lock */
     struct mk_table *tables;
     struct queue *queues;           /* by peer; under the lock */

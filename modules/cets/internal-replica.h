@@ -120,6 +120,7 @@ struct replica {
     struct expected *expected;
     size_t expected_count;
     uint64_t next_digest;
+    uint64_t refused_since;     /* peers say that another life of this node is alive; 0: they do not */
     bool leaving;
     struct replica_counts counts;
 };

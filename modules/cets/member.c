@@ -114,11 +114,15 @@ state_send(struct replica *r, struct link *link)
     wake(r, link);
 }
 
+/* Why a node is refused, for it to know. */
+enum refusal { REFUSAL_OTHER = 0, REFUSAL_ALIVE = 1 };      /* ALIVE: another life of it is connected */
+
 static void
-refuse(struct replica *r, struct link *link, const char *text)
+refuse(struct replica *r, struct link *link, enum refusal code, const char *text)
 {
     size_t at = frame_begin(&link->control, FRAME_REFUSE);
 
+    put_u8(&link->control, code);
     put_str(&link->control, mk_str_of(text));
     frame_end(&link->control, at);
     r->out.note(r->out.arg, REPLICA_REFUSED, NULL, text);
@@ -128,10 +132,18 @@ refuse(struct replica *r, struct link *link, const char *text)
 void
 refused_receive(struct replica *r, struct link *link, struct reader *in)
 {
+    unsigned code = get_u8(in);
     struct mk_str why = get_str(in);
     char text[512];
 
     snprintf(text, sizeof(text), "%.*s", MK_STR_ARG(why));
+    if (code == REFUSAL_ALIVE) {
+        /* A former life of ours is taken for dead in time; a twin is not. */
+        if (!r->refused_since)
+            r->refused_since = r->now;
+        if (r->now - r->refused_since >= 2 * r->config.dead_after)
+            r->out.note(r->out.arg, REPLICA_DUPLICATE, NULL, text);
+    }
     r->out.note(r->out.arg, REPLICA_REFUSED_BY, link->peer, text);
     link_close(r, link, text);
 }
@@ -227,6 +239,7 @@ attach(struct replica *r, struct link *link, struct peer *p)
         detach(r, old);
         link_close(r, old, "replaced by another link");
     }
+    r->refused_since = 0;
     link->peer = p;
     p->link = link;
     p->state = PEER_CONNECTED;
@@ -242,13 +255,13 @@ is_ours(struct replica *r, struct link *link, const struct hello *h)
     if (!mk_str_is(h->cluster, r->cluster)) {
         snprintf(text, sizeof(text), "cluster '%.*s' is not '%.100s'", (int)(h->cluster.len % 100),
                  h->cluster.p, r->cluster);
-        refuse(r, link, text);
+        refuse(r, link, REFUSAL_OTHER, text);
         return false;
     }
     if (h->min > REPLICA_PROTOCOL_MAX || h->max < REPLICA_PROTOCOL_MIN) {
         snprintf(text, sizeof(text), "protocol %u to %u, not %u to %u", h->min, h->max,
                  REPLICA_PROTOCOL_MIN, REPLICA_PROTOCOL_MAX);
-        refuse(r, link, text);
+        refuse(r, link, REFUSAL_OTHER, text);
         return false;
     }
     if (!mk_str_is(h->name, r->name) && h->number != r->config.number)
@@ -260,7 +273,7 @@ is_ours(struct replica *r, struct link *link, const struct hello *h)
         r->out.note(r->out.arg, REPLICA_DUPLICATE, NULL, text);
         link_close(r, link, text);
     } else {
-        refuse(r, link, text);
+        refuse(r, link, REFUSAL_OTHER, text);
     }
     return false;
 }
@@ -285,9 +298,12 @@ hello_receive(struct replica *r, struct link *link, struct reader *in)
     } else if (h.incarnation == r->config.incarnation) {
         link_close(r, link, "this is ourselves");
     } else if (is_ours(r, link, &h)) {
+        const struct peer *p = peer_named(r, h.name);
+        bool alive = p && p->incarnation != h.incarnation && p->link;
+
         why = objection(r, &h, text, sizeof(text));
         if (why)
-            refuse(r, link, why);
+            refuse(r, link, alive ? REFUSAL_ALIVE : REFUSAL_OTHER, why);
         else
             attach(r, link, admit(r, &h));
     }
@@ -400,6 +416,8 @@ replica_expect(struct replica *r, const char *const *names, size_t count, uint64
 bool
 replica_ready(const struct replica *r)
 {
+    if (r->refused_since)
+        return false;
     for (const struct peer *p = r->peers; p; p = p->next) {
         if (p->link && p->state != PEER_JOINED)
             return false;

@@ -36,10 +36,11 @@ tables = cets
 class Cluster:
     """Nodes n0, n1 … on one new database. `more` is INI text for all of them."""
 
-    def __init__(self, folder, kind="pgsql", grace="1s", more="", users=8):
+    def __init__(self, folder, kind="pgsql", grace="1s", more="", users=8, server=None):
         self.folder, self.kind, self.grace, self.more = folder, kind, grace, more
         self.nodes = []
-        self.database = database.postgres().create() if kind == "pgsql" else None
+        self.server = server or (database.postgres() if kind == "pgsql" else None)
+        self.database = self.server.create() if self.server else None
         self.users = [f"u{i}" for i in range(users)]
         self.clients = []
 
@@ -51,7 +52,7 @@ class Cluster:
             text = re.sub(rf"^\[{module}\]\n(?:\w.*\n)*(?=[^\0]*^\[{module}\])", "", text, flags=re.M)
         node = support.Node(self.folder / f"n{i}", f"[meerkat]\nnode = n{i}\n" + text, kind="sqlite", args=args)
         if self.database:
-            node.use_postgres(self.database)
+            node.use_postgres(self.database, self.server)
         else:
             node.args += ["--set", f"rdbms_sqlite.file={self.folder}/n0/shared.sqlite3"]
         node.name = f"n{i}"
@@ -78,7 +79,7 @@ class Cluster:
 
     def make_accounts(self, node):
         node.wait_log("is ready")
-        with node.db() as db:
+        with (database.Connection(self.server.connect(self.database), True) if self.server else node.db()) as db:
             for user in self.users:
                 db.execute("INSERT INTO users (server, username, password) VALUES ('localhost', ?, 'secret')", (user,))
         self.accounts_made = True

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 the Meerkat authors
+"""Nodes that come, go, die, freeze and lose their database: what users see of it."""
+import os
+import re
+import signal
+
+import pytest
+
+import database
+import support
+from cluster import Cluster, metric
+
+
+@pytest.fixture
+def make(tmp_path):
+    made = []
+
+    def cluster(**more):
+        made.append(Cluster(tmp_path / str(len(made)), **more))
+        return made[-1]
+
+    yield cluster
+    for one in made:
+        one.down()
+
+
+def talk(a, b, text):
+    a.message(b.jid, text)
+    assert text in b.stanza("^<message")
+
+
+def test_a_node_that_joins_late_knows_who_is_online(make):
+    cluster = make().up(1)
+    clients = [cluster.login(0, f"u{i}") for i in range(5)]
+    cluster.add()
+    cluster.wait_joined()
+    late = cluster.login(1, "u6")
+    for client in clients:
+        talk(late, client, "hello")
+
+
+def test_a_node_that_stops_is_forgotten_at_once(make):
+    cluster = make(grace="1h").up(3)
+    cluster.login(1, "u1")
+    alice = cluster.login(0, "u0")
+    cluster.wait_sessions(2)
+    cluster.nodes[1].stop()
+    cluster.wait_sessions(1)
+    alice.message("u1@localhost", "later")
+    alice.sync()
+    back = cluster.login(2, "u1").presence()
+    assert "later" in back.stanza("^<message")
+
+
+def test_the_records_of_a_killed_node_go_after_the_grace_period(make):
+    cluster = make(grace="1s").up(3)
+    cluster.login(1, "u1"), cluster.login(0, "u0")
+    cluster.wait_sessions(2)
+    cluster.nodes[1].kill()
+    cluster.wait_sessions(1)
+    assert "is gone" in cluster.nodes[0].log()
+
+
+def test_what_was_sent_to_a_killed_node_is_stored_or_answered(make):
+    cluster = make(grace="1s").up(3)
+    alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1").presence()
+    cluster.wait_sessions(2)
+    talk(alice, bob, "you are there")
+    cluster.nodes[1].kill()
+    for i in range(20):
+        alice.message("u1@localhost/test", f"number {i}")
+    alice.send("<iq type='get' id='lost' to='u1@localhost/test'><q xmlns='x'/></iq>")
+    assert "service-unavailable" in alice.stanza("id='lost'")
+    cluster.wait_sessions(1)
+    alice.sync()
+    back = cluster.login(2, "u1").presence()
+    got = [int(re.search("number ([0-9]+)<", back.stanza("^<message")).group(1)) for _ in range(20)]
+    assert got == list(range(20))
+
+
+def test_a_killed_node_that_comes_back_has_no_old_sessions(make):
+    cluster = make(grace="1h").up(2)
+    cluster.login(1, "u1")
+    cluster.wait_sessions(1)
+    cluster.nodes[1].kill()
+    cluster.start(cluster.nodes[1])
+    cluster.wait_joined()
+    cluster.wait_sessions(0)
+
+
+def test_a_frozen_node_comes_back_with_its_sessions(make):
+    cluster = make(grace="1s").up(3)
+    alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1").presence()
+    cluster.wait_sessions(2)
+    frozen = cluster.nodes[1]
+    os.kill(frozen.process.pid, signal.SIGSTOP)
+    try:
+        for node in (cluster.nodes[0], cluster.nodes[2]):
+            support.wait_for(lambda: metric(node, "cluster_records") == 1, "the records of the frozen node go")
+        alice.message("u1@localhost", "while you froze")
+        alice.sync()
+    finally:
+        os.kill(frozen.process.pid, signal.SIGCONT)
+    cluster.wait_joined()
+    cluster.wait_sessions(2)
+    alice.message(bob.jid, "after the frost")
+    bob.stanza("^<message.*after the frost")
+    talk(bob, alice, "here too")
+
+
+def test_a_cluster_goes_on_without_its_database(make):
+    server = database.Postgres().start()
+    try:
+        cluster = make(server=server).up(3)
+        alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1")
+        cluster.wait_sessions(2)
+        talk(alice, bob, "so that lists are known")
+        talk(bob, alice, "here too")
+        server.stop("immediate")
+        for node in cluster.nodes:
+            node.wait_log("discovery.trouble")
+        talk(alice, bob, "without a database")
+        server.start()
+        for node in cluster.nodes:
+            node.wait_log("discovery.back", patience=30)
+        talk(bob, alice, "with a database")
+        cluster.wait_joined()
+        assert not any("cets.suspected" in node.log() for node in cluster.nodes)
+        cluster.down()
+    finally:
+        server.destroy()
+
+
+def test_one_two_eight_one(make):
+    cluster = make(grace="5s", users=16).up(1)
+    alice = cluster.login(0, "u0")
+    others = []
+    for i in range(1, 8):
+        cluster.add()
+        others.append(cluster.login(i, f"u{i}"))
+    cluster.wait_joined()
+    cluster.wait_sessions(8)
+    for client in others:
+        talk(alice, client, "to you")
+        talk(client, alice, "and back")
+    for node in cluster.nodes[:0:-1]:
+        node.stop()
+    cluster.wait_joined()
+    cluster.wait_sessions(1)
+    talk(alice, alice, "myself")
+
+
+def test_sixteen_nodes_at_once_are_one_cluster(make):
+    cluster = make()
+    cluster.up(16)
+    assert all(metric(n, "cluster_nodes_joined") == 15 for n in cluster.nodes)
+    numbers = {re.search(r"number (\d+) of cluster", n.log()).group(1) for n in cluster.nodes}
+    assert numbers == {str(i) for i in range(1, 17)}
+
+
+def test_a_second_node_of_one_name_is_refused_and_stops(make):
+    cluster = make().up(2)
+    twin = cluster.make()
+    text = twin.ini.read_text().replace("node = n2", "node = n1")
+    twin.ini.write_text(text)
+    twin.start(wait=False)
+    twin.wait_log("node 'n1' is connected in another life: this node stops")
+    assert twin.process.wait(15) == 0
+    cluster.nodes = cluster.nodes[:2]
+    cluster.wait_joined()
+    alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1")
+    cluster.wait_sessions(2)
+    talk(alice, bob, "still one")
