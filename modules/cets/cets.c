@@ -68,14 +68,14 @@ note_peer(struct cets *c, enum replica_note what, struct peer *peer)
     m = member_named(c, v.name);
     switch (what) {
     case REPLICA_CONNECTED:
+        mk_log(c->module, MK_LOG_DEBUG, "cets.connected", "linked with node '%s'", v.name);
+        break;
+    case REPLICA_JOINED:
         if (m) {
             m->backoff = 0;
             m->unreachable_since = 0;
             m->reported = false;
         }
-        mk_log(c->module, MK_LOG_DEBUG, "cets.connected", "linked with node '%s'", v.name);
-        break;
-    case REPLICA_JOINED:
         mk_log(c->module, MK_LOG_INFO, "cets.joined", "node '%s' (number %u) joined: %zu records of its own",
                v.name, v.number, v.records);
         tell_event("node_joined", v.name);

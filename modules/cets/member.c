@@ -71,6 +71,7 @@ peer_check_joined(struct replica *r, struct peer *p)
     if (p->state != PEER_CONNECTED || !p->complete || !p->has_all)
         return;
     p->state = PEER_JOINED;
+    r->refused_since = 0;
     r->out.note(r->out.arg, REPLICA_JOINED, p, NULL);
     waiters_check(r);
 }
@@ -239,7 +240,6 @@ attach(struct replica *r, struct link *link, struct peer *p)
         detach(r, old);
         link_close(r, old, "replaced by another link");
     }
-    r->refused_since = 0;
     link->peer = p;
     p->link = link;
     p->state = PEER_CONNECTED;
@@ -338,8 +338,11 @@ replica_link_down(struct replica *r, struct link *link, uint64_t now)
     mk_buf_release(&link->control);
     mk_free(link);
     if (p) {
+        bool joined = p->state == PEER_JOINED;
+
         p->state = PEER_SUSPECTED;
-        r->out.note(r->out.arg, REPLICA_SUSPECTED, p, NULL);
+        if (joined)
+            r->out.note(r->out.arg, REPLICA_SUSPECTED, p, NULL);
         waiters_check(r);
     }
 }
