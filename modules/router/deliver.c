@@ -3,13 +3,27 @@
 /* Delivering to an account: RFC 6121 §8.5, by kind of address, kind and type of stanza. */
 #include "internal.h"
 
-#define MAX_TARGETS 64
+/* Resources that an account has at most as a rule: for so many nothing is allocated. */
+#define FEW 8
 
 struct targets {
-    struct mk_resource list[MAX_TARGETS];
-    size_t count;
+    struct mk_resource few[FEW];
+    struct mk_resource *list;
+    size_t count, room;
     int highest;
 };
+
+static void
+grow(struct targets *t)
+{
+    struct mk_resource *old = t->list;
+
+    t->room *= 2;
+    t->list = mk_alloc(t->room * sizeof(*t->list));
+    memcpy(t->list, old, t->count * sizeof(*old));
+    if (old != t->few)
+        mk_free(old);
+}
 
 static bool
 gather(const struct mk_resource *r, void *arg)
@@ -18,18 +32,29 @@ gather(const struct mk_resource *r, void *arg)
 
     if (!(r->flags & MK_RESOURCE_AVAILABLE))
         return true;
+    if (t->count == t->room)
+        grow(t);
     t->list[t->count++] = *r;
     if (r->priority > t->highest)
         t->highest = r->priority;
-    return t->count < MAX_TARGETS;
+    return true;
 }
 
 static void
 find_targets(struct router *router, const struct mk_jid *account, struct targets *t)
 {
+    t->list = t->few;
+    t->room = FEW;
     t->count = 0;
     t->highest = -129;
     router->sessions.each(router, account, gather, t);
+}
+
+static void
+release_targets(struct targets *t)
+{
+    if (t->list != t->few)
+        mk_free(t->list);
 }
 
 static void
@@ -60,27 +85,64 @@ for_several(struct mk_stanza *st, size_t count)
     return copy;
 }
 
-/* To those that have a priority of at least `lowest`; the number of them. */
-static size_t
-send_to(struct router *router, struct mk_stanza *st, const struct targets *t, int lowest)
+/* Leaves those that have a priority of at least `lowest`. */
+static void
+choose(struct targets *t, int lowest)
 {
-    mk_session_id ids[MAX_TARGETS];
-    size_t chosen[MAX_TARGETS], count = 0;
-    struct mk_stanza *copy;
+    size_t kept = 0;
 
     for (size_t i = 0; i < t->count; i++) {
         if (t->list[i].priority >= lowest)
-            chosen[count++] = i;
+            t->list[kept++] = t->list[i];
     }
-    copy = for_several(st, count);
-    for (size_t i = 0; i < count; i++) {
-        ids[i] = t->list[chosen[i]].session;
-        router->sessions.send(router, &t->list[chosen[i]], copy);
+    t->count = kept;
+}
+
+static void
+send_to(struct router *router, struct mk_stanza *st, const struct targets *t)
+{
+    mk_session_id few[FEW], *ids = few;
+    struct mk_stanza *copy;
+
+    if (t->count == 0)
+        return;
+    if (t->count > FEW)
+        ids = mk_alloc(t->count * sizeof(*ids));
+    copy = for_several(st, t->count);
+    for (size_t i = 0; i < t->count; i++) {
+        ids[i] = t->list[i].session;
+        router->sessions.send(router, &t->list[i], copy);
     }
-    if (count && mk_stanza_kind(st) == MK_MESSAGE)
-        tell_delivered(router, copy, ids, count);
+    if (mk_stanza_kind(st) == MK_MESSAGE)
+        tell_delivered(router, copy, ids, t->count);
     mk_stanza_unref(&copy);
-    return count;
+    if (ids != few)
+        mk_free(ids);
+}
+
+/* To all resources of the account with at least this priority. */
+static void
+send_to_all(struct router *router, struct mk_stanza *st, int lowest)
+{
+    struct targets t;
+
+    find_targets(router, mk_stanza_to(st), &t);
+    choose(&t, lowest);
+    send_to(router, st, &t);
+    release_targets(&t);
+}
+
+/* To those with the highest priority that is not negative; false: there is none. */
+static bool
+send_to_highest(struct router *router, struct mk_stanza *st)
+{
+    struct targets t;
+
+    find_targets(router, mk_stanza_to(st), &t);
+    choose(&t, t.highest < 0 ? 0 : t.highest);
+    send_to(router, st, &t);
+    release_targets(&t);
+    return t.count > 0;
 }
 
 /* No session takes this message (§8.5.2.2, §8.5.3.2). */
@@ -99,12 +161,11 @@ router_no_session(struct router *router, struct mk_ev_route *from)
     mk_stanza_unref(&ev.stanza);
 }
 
-/* §8.5.2.1.1: to the bare JID. */
+/* §8.5.2: to the bare JID. */
 static void
 message_to_bare(struct router *router, struct mk_ev_route *ev)
 {
     struct mk_stanza *st = ev->stanza;
-    struct targets t;
 
     switch (mk_stanza_type(st)) {
     case MK_TYPE_GROUPCHAT:
@@ -113,12 +174,10 @@ message_to_bare(struct router *router, struct mk_ev_route *ev)
     case MK_TYPE_ERROR:
         return;
     case MK_TYPE_HEADLINE:
-        find_targets(router, mk_stanza_to(st), &t);
-        send_to(router, st, &t, 0);
+        send_to_all(router, st, 0);
         return;
     default:
-        find_targets(router, mk_stanza_to(st), &t);
-        if (t.highest < 0 || send_to(router, st, &t, t.highest) == 0)
+        if (!send_to_highest(router, st))
             router_no_session(router, ev);
     }
 }
@@ -128,18 +187,15 @@ static void
 message_to_nobody(struct router *router, struct mk_ev_route *ev)
 {
     switch (mk_stanza_type(ev->stanza)) {
-    case MK_TYPE_NONE:
-    case MK_TYPE_NORMAL:
     case MK_TYPE_CHAT:
-    case MK_TYPE_UNKNOWN:
-        /* A message of type chat goes on as if to the bare JID; normal ones as well (offline). */
         message_to_bare(router, ev);
         return;
-    case MK_TYPE_GROUPCHAT:
-        router_reply(router, ev->stanza, MK_ERR_SERVICE_UNAVAILABLE, NULL);
+    case MK_TYPE_HEADLINE:
+    case MK_TYPE_ERROR:
         return;
     default:
-        return;
+        mk_counter_add(router->unroutable, 1);
+        router_reply(router, ev->stanza, MK_ERR_SERVICE_UNAVAILABLE, NULL);
     }
 }
 
@@ -165,8 +221,6 @@ iq_to_bare(struct mk_ev_route *ev)
 static void
 to_bare(struct router *router, struct mk_ev_route *ev)
 {
-    struct targets t;
-
     switch (mk_stanza_kind(ev->stanza)) {
     case MK_MESSAGE:
         message_to_bare(router, ev);
@@ -177,10 +231,8 @@ to_bare(struct router *router, struct mk_ev_route *ev)
     default:
         /* Subscriptions and probes were taken by the hook; what is left is for all (§8.5.2.1.2). */
         if (mk_stanza_type(ev->stanza) == MK_TYPE_NONE ||
-            mk_stanza_type(ev->stanza) == MK_TYPE_UNAVAILABLE) {
-            find_targets(router, mk_stanza_to(ev->stanza), &t);
-            send_to(router, ev->stanza, &t, -128);
-        }
+            mk_stanza_type(ev->stanza) == MK_TYPE_UNAVAILABLE)
+            send_to_all(router, ev->stanza, -128);
     }
 }
 
@@ -214,6 +266,21 @@ router_deliver(struct router *router, struct mk_ev_route *ev)
     default:
         return;
     }
+}
+
+/* Whether a normal message was for one resource alone is not asked when that had taken it and went. */
+void
+router_deliver_again(struct router *router, struct mk_ev_route *ev)
+{
+    const struct mk_jid *to = mk_stanza_to(ev->stanza);
+    struct mk_resource r;
+
+    if (mk_stanza_kind(ev->stanza) == MK_MESSAGE && !mk_jid_is_bare(to) &&
+        mk_stanza_type(ev->stanza) != MK_TYPE_GROUPCHAT &&
+        mk_stanza_type(ev->stanza) != MK_TYPE_HEADLINE && !router_find(router, to, &r))
+        message_to_bare(router, ev);
+    else
+        router_deliver(router, ev);
 }
 
 void

@@ -78,6 +78,8 @@ void router_reply(struct router *router, struct mk_stanza *st, enum mk_stanza_er
 
 /* deliver.c: RFC 6121 §8.5 */
 void router_deliver(struct router *router, struct mk_ev_route *ev);
+/* A stanza that its session gave back or never got. */
+void router_deliver_again(struct router *router, struct mk_ev_route *ev);
 void router_no_session(struct router *router, struct mk_ev_route *ev);
 
 #endif

@@ -249,6 +249,6 @@ router_undelivered(struct mk_ev_undelivered *event, void *arg)
     if (!ev.host)
         return;
     ev.stanza = mk_stanza_ref(st);
-    router_deliver(router, &ev);
+    router_deliver_again(router, &ev);
     mk_stanza_unref(&ev.stanza);
 }
