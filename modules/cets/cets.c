@@ -309,6 +309,18 @@ count_bytes(void *arg)
 }
 
 static double
+count_lag(void *arg)
+{
+    struct cets *c = arg;
+    double lag;
+
+    pthread_mutex_lock(&c->lock);
+    lag = (double)replica_lag(c->replica);
+    pthread_mutex_unlock(&c->lock);
+    return lag;
+}
+
+static double
 count_joined(void *arg)
 {
     struct cets *c = arg;
@@ -355,6 +367,7 @@ make_metrics(struct mk_module *m, struct cets *c)
     c->count.restarts = mk_counter_new(m, "cluster_snapshots_total", NULL,
                                        "Times that all records of this node were sent to another");
     mk_gauge_ask(m, "cluster_log_bytes", NULL, "Bytes of operations that are kept for other nodes", count_bytes, c);
+    mk_gauge_ask(m, "cluster_lag", NULL, "Operations of this node that some other has not confirmed", count_lag, c);
     mk_gauge_ask(m, "cluster_records", NULL, "Records of all nodes that are held here", count_records, c);
     mk_gauge_ask(m, "cluster_nodes_joined", NULL, "Other nodes that this one is in sync with", count_joined, c);
 }

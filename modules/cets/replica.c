@@ -232,6 +232,12 @@ acked_by_all(const struct replica *r)
     return least;
 }
 
+uint64_t
+replica_lag(const struct replica *r)
+{
+    return r->log.next - 1 - acked_by_all(r);
+}
+
 void
 waiters_check(struct replica *r)
 {

@@ -99,6 +99,12 @@ class Cluster:
         """Every living node knows so many sessions."""
         for node in self.alive():
             support.wait_for(lambda: metric(node, "cluster_records") == count, f"{count} records at {node.name}")
+        self.wait_known()
+
+    def wait_known(self):
+        """What any node has said, all others know."""
+        for node in self.alive():
+            support.wait_for(lambda: metric(node, "cluster_lag") == 0, f"all to know what {node.name} said")
 
     def login(self, index, user, resource="test", **more):
         client = self.nodes[index].client(user, resource=resource, **more)

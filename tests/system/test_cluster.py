@@ -61,6 +61,7 @@ def test_a_message_to_the_account_goes_to_the_best_resource_of_all_nodes(cluster
     low, high = login(1, "u1", resource="low"), login(2, "u1", resource="high")
     low.presence("<priority>1</priority>"), high.presence("<priority>5</priority>")
     low.stanza("from='u1@localhost/high'")
+    cluster.wait_known()
     alice.message("u1@localhost", "to the best")
     assert "to the best" in high.stanza("^<message")
     low.nothing("^<message")
