@@ -70,12 +70,16 @@ class Cluster:
         return node
 
     def up(self, count):
-        for _ in range(count):
-            self.make().start(wait=False)
-        for node in self.nodes:
-            node.wait_log("cets.in_sync", patience=30)
-        self.make_accounts(self.nodes[0])
-        return self.wait_joined()
+        try:
+            for _ in range(count):
+                self.make().start(wait=False)
+            for node in self.nodes:
+                node.wait_log("cets.in_sync", patience=30)
+            self.make_accounts(self.nodes[0])
+            return self.wait_joined()
+        except BaseException:
+            self.down()
+            raise
 
     def make_accounts(self, node):
         node.wait_log("is ready")
