@@ -70,6 +70,14 @@ struct mk_ev_message_delivered {
 };
 MK_NOTICE(message_delivered, struct mk_ev_message_delivered)
 
+/* A resource that was available at a node that died, so that nobody has told. Fired by one node of the cluster, on
+ * any of its workers. */
+struct mk_ev_resource_lost {
+    struct mk_hook_head head;
+    const struct mk_jid *jid;           /* full */
+};
+MK_NOTICE(resource_lost, struct mk_ev_resource_lost)
+
 /* -- service "sessions" --------------------------------------------------------------------- */
 
 enum mk_resource_flags {

@@ -24,6 +24,7 @@ struct mk_record {
     struct mk_str key;
     struct mk_str value;
     uint32_t node;          /* the owner's number; 0: this node */
+    bool lost;              /* for watchers, of one that went: its node died without a word */
 };
 
 enum mk_table_result {

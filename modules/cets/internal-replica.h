@@ -121,7 +121,7 @@ struct replica {
     size_t expected_count;
     uint64_t next_digest;
     uint64_t refused_since;     /* peers say that another life of this node is alive; 0: they do not */
-    bool leaving;
+    bool leaving, losing;
     struct replica_counts counts;
 };
 

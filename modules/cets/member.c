@@ -44,6 +44,7 @@ peer_forget(struct replica *r, struct peer *p, enum replica_note why)
         detach(r, link);
         link_close(r, link, "the node is gone");
     }
+    r->losing = why == REPLICA_GONE;
     while (p->records.first) {
         struct mk_entry *e = p->records.first;
 
@@ -52,6 +53,7 @@ peer_forget(struct replica *r, struct peer *p, enum replica_note why)
         r->out.changed(r->out.arg, e->table, NULL, e);
         mk_entry_retire(e);
     }
+    r->losing = false;
     mk_free(p->digests);
     mk_free(p->map);
     p->digests = NULL;
@@ -394,6 +396,12 @@ members_tick(struct replica *r)
         if (p->state == PEER_SUSPECTED && r->now - p->down_since >= r->config.grace)
             peer_forget(r, p, REPLICA_GONE);
     }
+}
+
+bool
+replica_is_losing(const struct replica *r)
+{
+    return r->losing;
 }
 
 void

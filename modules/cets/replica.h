@@ -142,6 +142,8 @@ void replica_leave(struct replica *r);
 void replica_expect(struct replica *r, const char *const *names, size_t count, uint64_t now);
 /* In sync with all that are connected, and connected with all that are expected or had their time. */
 bool replica_ready(const struct replica *r);
+/* During `changed`: the record goes because its node is gone, not because that removed it. */
+bool replica_is_losing(const struct replica *r);
 /* How many of our operations some joined peer has not confirmed. */
 uint64_t replica_lag(const struct replica *r);
 /* The number of our last operation. */

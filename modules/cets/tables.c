@@ -10,7 +10,7 @@ tables_changed(void *arg, unsigned table, const struct mk_entry *now, const stru
 {
     struct cets *c = arg;
     struct mk_table *t = c->tables;
-    struct mk_record a, b;
+    struct mk_record a, b = {.lost = false};
 
     while (t && t->index != table)
         t = t->next;
@@ -20,6 +20,7 @@ tables_changed(void *arg, unsigned table, const struct mk_entry *now, const stru
         a = mk_entry_record(now);
     if (old)
         b = mk_entry_record(old);
+    b.lost = replica_is_losing(c->replica);
     for (const struct watcher *w = t->watchers; w; w = w->next)
         w->fn(now ? &a : NULL, old ? &b : NULL, w->arg);
 }

@@ -8,6 +8,7 @@
 
 /* One broadcast, while the roster may have to be read. */
 struct broadcast {
+    struct broadcast *next;             /* in a queue */
     struct presence *presence;
     struct mk_session *session;         /* referenced; NULL: it has ended */
     struct mk_stanza *stanza;           /* from the full JID, without `to` */
@@ -204,7 +205,7 @@ broadcast_new(struct presence *p, struct mk_session *s, struct mk_stanza *st, in
 }
 
 static void
-list(struct presence *p, const struct mk_session *s, mk_roster_list_fn fn, void *arg)
+list(struct presence *p, const struct mk_jid *jid, mk_roster_list_fn fn, void *arg)
 {
     struct mk_jid *account;
 
@@ -212,7 +213,7 @@ list(struct presence *p, const struct mk_session *s, mk_roster_list_fn fn, void 
         fn(MK_ROSTER_OK, NULL, 0, arg);
         return;
     }
-    account = mk_jid_bare_new(mk_session_jid(s));
+    account = mk_jid_bare_new(jid);
     p->roster->list(p->roster->self, account, fn, arg);
     mk_jid_unref(&account);
 }
@@ -223,7 +224,7 @@ broadcast(struct presence *p, struct mk_ev_user *ev, int8_t priority)
     struct broadcast *b = broadcast_new(p, ev->session, ev->stanza, priority);
     enum mk_verdict verdict;
 
-    list(p, ev->session, on_roster, b);
+    list(p, mk_session_jid(ev->session), on_roster, b);
     if (!b->done) {
         b->hold = mk_hold(&ev->head);
         return MK_HANDLED;
@@ -301,7 +302,75 @@ broadcast_on_unbound(struct mk_ev_session *ev, void *arg)
     directed_end(own, st);
     if (own->last) {
         become_unavailable(p, ev->session, own, st);
-        list(p, ev->session, on_roster_at_end, broadcast_new(p, ev->session, st, 0));
+        list(p, mk_session_jid(ev->session), on_roster_at_end, broadcast_new(p, ev->session, st, 0));
     }
     mk_stanza_unref(&st);
+}
+
+/* -- resources of a node that died ---------------------------------------------------------------- */
+
+#define LOST_AT_ONCE 32u
+
+static void lost_go_on(struct presence *p);
+
+static void
+on_roster_of_lost(enum mk_roster_result result, const struct mk_roster_item *items, size_t count,
+                  void *arg)
+{
+    struct broadcast *b = arg;
+    struct presence *p = b->presence;
+
+    with_roster(b, result, items, count);
+    broadcast_free(b);
+    p->lost[mk_worker_index(mk_worker_self())].under_way--;
+    lost_go_on(p);
+}
+
+static void
+lost_go_on(struct presence *p)
+{
+    struct lost_queue *q = &p->lost[mk_worker_index(mk_worker_self())];
+
+    /* A roster may be there at once: that call of ours goes on below. */
+    if (q->running)
+        return;
+    q->running = true;
+    while (q->first && q->under_way < LOST_AT_ONCE) {
+        struct broadcast *b = q->first;
+
+        q->first = b->next;
+        q->under_way++;
+        list(p, mk_stanza_from(b->stanza), on_roster_of_lost, b);
+    }
+    q->running = false;
+}
+
+void
+broadcast_on_lost(struct mk_ev_resource_lost *ev, void *arg)
+{
+    struct presence *p = arg;
+    struct lost_queue *q = &p->lost[mk_worker_index(mk_worker_self())];
+    struct mk_stanza *st = mk_stanza_new(MK_PRESENCE, MK_TYPE_UNAVAILABLE, ev->jid, NULL, NULL, NULL);
+    struct broadcast *b = broadcast_new(p, NULL, st, 0);
+
+    mk_stanza_unref(&st);
+    if (!q->first)
+        q->last = &q->first;
+    *q->last = b;
+    q->last = &b->next;
+    lost_go_on(p);
+}
+
+void
+broadcast_release(struct presence *p)
+{
+    for (size_t i = 0; p->lost && i < mk_worker_count(); i++) {
+        while (p->lost[i].first) {
+            struct broadcast *b = p->lost[i].first;
+
+            p->lost[i].first = b->next;
+            broadcast_free(b);
+        }
+    }
+    mk_free(p->lost);
 }

@@ -29,6 +29,16 @@ struct presence {
     } hooks;
     unsigned slot;                      /* of a session: struct own */
     struct mk_counter directed_refused, subscriptions;
+    struct lost_queue *lost;            /* by worker */
+};
+
+struct broadcast;
+
+/* Resources of a node that died, whose contacts are to be told; not all at once, for rosters must be read. */
+struct lost_queue {
+    struct broadcast *first, **last;
+    unsigned under_way;
+    bool running;
 };
 
 /* Of a session that has sent presence. */
@@ -42,6 +52,8 @@ struct own {
 /* broadcast.c: presence of a session for all who may see it (§4.2, §4.4, §4.5). */
 enum mk_verdict broadcast_on_send(struct presence *p, struct mk_ev_user *ev);
 void broadcast_on_unbound(struct mk_ev_session *ev, void *arg);
+void broadcast_on_lost(struct mk_ev_resource_lost *ev, void *arg);
+void broadcast_release(struct presence *p);
 struct own *own_of(struct presence *p, const struct mk_session *s);
 void own_free(void *own);
 

@@ -50,7 +50,8 @@ register_handlers(struct presence *p)
         mk_on(m, user_send_presence, MK_PRIO_NORMAL, on_send, p) < 0 ||
         mk_on(m, user_receive_presence, MK_PRIO_FIRST, probe_on_receive, p) < 0 ||
         mk_on(m, account_in, MK_PRIO_NORMAL, on_account, p) < 0 ||
-        mk_on(m, session_unbound, MK_PRIO_NORMAL, broadcast_on_unbound, p) < 0)
+        mk_on(m, session_unbound, MK_PRIO_NORMAL, broadcast_on_unbound, p) < 0 ||
+        mk_on(m, resource_lost, MK_PRIO_NORMAL, broadcast_on_lost, p) < 0)
         return -1;
     return p->roster ? mk_on(m, roster_changed, MK_PRIO_NORMAL, subscription_on_roster, p) : 0;
 }
@@ -72,6 +73,7 @@ init(struct mk_module *m, struct mk_error *err)
                                          "Directed presence refused because of max_directed");
     p->subscriptions = mk_counter_new(m, "presence_subscriptions_total", NULL,
                                       "Stanzas of subscription that were dealt with");
+    p->lost = mk_zalloc(mk_worker_count() * sizeof(*p->lost));
     if (register_handlers(p) < 0)
         return mk_fail(err, "cannot register the handlers of presence");
     p->service = (struct mk_presence){.size = sizeof(p->service), .self = p, .last = svc_last};
@@ -94,7 +96,10 @@ start(struct mk_module *m, struct mk_error *err)
 static void
 unload(struct mk_module *m)
 {
-    mk_free(mk_module_get(m));
+    struct presence *p = mk_module_get(m);
+
+    broadcast_release(p);
+    mk_free(p);
 }
 
 MK_MODULE(.name = "presence", .version = "1.0",

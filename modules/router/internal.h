@@ -48,7 +48,7 @@ struct router {
     const struct mk_cluster *cluster;   /* NULL: one node */
     struct mk_cluster_channel *stanzas;
     struct {
-        struct mk_hook *pre, *account, *host, *offline, *remote, *delivered;
+        struct mk_hook *pre, *account, *host, *offline, *remote, *delivered, *lost;
     } hooks;
     struct queue **queues;      /* by worker: accounts with a held stanza */
     /* By account: a session that ends must not take the record of one that just took its place. Taken when
@@ -64,6 +64,8 @@ bool router_find(struct router *router, const struct mk_jid *full, struct mk_res
 /* remote.c: sessions of other nodes */
 int router_remote_init(struct router *router, struct mk_module *m, struct mk_error *err) MK_NODISCARD;
 void router_remote_send(struct router *router, const struct mk_resource *r, struct mk_stanza *st);
+/* The record of a resource went because its node died. Under the lock of the tables. */
+void router_remote_lost(struct router *router, const struct mk_record *record);
 /* An id for a session of another node that no other resource has. */
 mk_session_id router_remote_id(uint32_t node, mk_session_id there);
 

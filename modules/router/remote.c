@@ -121,6 +121,77 @@ on_stanza(struct mk_cluster_call *call, uint32_t node, struct mk_str data, void 
         mk_post(router->module, w ? w : mk_worker_self(), arrived, a);
 }
 
+/* -- resources whose node died ---------------------------------------------------------------- */
+
+struct lost {
+    struct router *router;
+    struct mk_jid *jid;
+    uint64_t best;          /* of all nodes, the highest weight … */
+    bool ours;              /* … is ours */
+};
+
+/* The same on every node. */
+static uint64_t
+weight(const char *node, struct mk_str jid)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+
+    for (; *node; node++)
+        h = (h ^ (unsigned char)*node) * 0x100000001b3u;
+    for (size_t i = 0; i < jid.len; i++)
+        h = (h ^ (unsigned char)jid.p[i]) * 0x100000001b3u;
+    return h ^ h >> 29;
+}
+
+static bool
+weigh(const struct mk_cluster_node *node, void *arg)
+{
+    struct lost *l = arg;
+    bool self = strcmp(node->state, "self") == 0;
+    uint64_t w = weight(node->name, mk_jid_text(l->jid));
+
+    if ((self || strcmp(node->state, "joined") == 0) && w >= l->best) {
+        l->best = w;
+        l->ours = self;
+    }
+    return true;
+}
+
+static void
+tell_lost(void *arg)
+{
+    struct lost *l = arg;
+    struct router *router = l->router;
+    struct mk_ev_resource_lost ev = {MK_EVENT(ev), .jid = l->jid};
+    struct mk_resource r;
+
+    router->cluster->each(router->cluster->self, weigh, l);
+    /* Its user may be back already, elsewhere. */
+    if (l->ours && !router_find(router, l->jid, &r))
+        mk_fire_resource_lost(router->hooks.lost, &ev);
+    mk_jid_unref(&l->jid);
+    mk_free(l);
+}
+
+void
+router_remote_lost(struct router *router, const struct mk_record *record)
+{
+    struct mk_buf text = {0};
+    struct mk_jid *jid;
+    struct lost *l;
+
+    mk_buf_add_str(&text, record->group);
+    mk_buf_add_byte(&text, '/');
+    mk_buf_add_str(&text, record->key);
+    jid = mk_jid_parse(mk_buf_str(&text));
+    mk_buf_release(&text);
+    if (!jid)
+        return;
+    l = mk_zalloc(sizeof(*l));
+    *l = (struct lost){.router = router, .jid = jid};
+    mk_post(router->module, mk_worker_nth(mk_jid_hash_bare(jid) % mk_worker_count()), tell_lost, l);
+}
+
 int
 router_remote_init(struct router *router, struct mk_module *m, struct mk_error *err)
 {

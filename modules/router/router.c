@@ -61,7 +61,8 @@ on_changed(const struct mk_record *now, const struct mk_record *old, void *arg)
     struct mk_record own;
     struct entry mine, theirs;
 
-    (void)old;
+    if (!now && old->lost && read_entry(old, &theirs) && theirs.flags & MK_RESOURCE_AVAILABLE)
+        router_remote_lost(router, old);
     if (!now || !now->node || !read_entry(now, &theirs) ||
         !router->tables->find(router->table, now->group, now->key, &own) || own.node ||
         !read_entry(&own, &mine))
@@ -223,6 +224,7 @@ define_hooks(struct mk_module *m, struct router *router)
     router->hooks.host = mk_define_host_in(m, NULL, NULL);
     router->hooks.offline = mk_define_message_offline(m, &router_offline_hold, router);
     router->hooks.remote = mk_define_route_remote(m, NULL, NULL);
+    router->hooks.lost = mk_define_resource_lost(m, NULL, NULL);
     router->hooks.delivered = mk_define_message_delivered(m, NULL, NULL);
 }
 

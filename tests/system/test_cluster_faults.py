@@ -62,6 +62,21 @@ def test_the_records_of_a_killed_node_go_after_the_grace_period(make):
     assert "is gone" in cluster.nodes[0].log()
 
 
+def test_contacts_see_that_who_was_at_a_killed_node_is_gone(make):
+    cluster = make(grace="1s").up(3)
+    alice, bob = cluster.login(0, "u0").presence(), cluster.login(1, "u1").presence()
+    other = cluster.login(2, "u1", resource="other").presence()
+    alice.presence(type_="subscribe", to="u1@localhost")
+    bob.stanza("^<presence[^>]*subscribe")
+    bob.presence(type_="subscribed", to="u0@localhost")
+    alice.stanza("^<presence[^>]*from='u1@localhost/test'")
+    cluster.nodes[1].kill()
+    alice.stanza("^<presence[^>]*from='u1@localhost/test'[^>]*unavailable|^<presence[^>]*unavailable[^>]*from='u1@localhost/test'")
+    other.stanza("unavailable.*u1@localhost/test|u1@localhost/test.*unavailable")
+    cluster.wait_sessions(2)
+    alice.nothing("unavailable")
+
+
 def test_what_was_sent_to_a_killed_node_is_stored_or_answered(make):
     cluster = make(grace="1s").up(3)
     alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1").presence()
