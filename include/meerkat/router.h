@@ -119,6 +119,9 @@ struct mk_sessions {
     void (*send)(void *self, const struct mk_resource *r, struct mk_stanza *st);
     /* Number of sessions in the cluster. */
     size_t (*count)(void *self);
+    /* As `update`; done(arg) on this worker, perhaps at once, when every node knows it, or does not answer. */
+    void (*update_known)(void *self, struct mk_session *s, int8_t priority, unsigned set,
+                         unsigned clear, void (*done)(void *arg), void *arg);
 };
 
 MK_END

@@ -155,6 +155,9 @@ with_roster(struct broadcast *b, enum mk_roster_result result, const struct mk_r
     } else if (result == MK_ROSTER_OK) {
         become_available(b, items, count);
     } else {
+        if (!own_of(b->presence, b->session) || !own_of(b->presence, b->session)->last)
+            b->presence->sessions->update(b->presence->sessions->self, b->session, b->priority, 0,
+                                          MK_RESOURCE_AVAILABLE);
         b->verdict = MK_DENY;
     }
 }
@@ -218,13 +221,27 @@ list(struct presence *p, const struct mk_jid *jid, mk_roster_list_fn fn, void *a
     mk_jid_unref(&account);
 }
 
+static void
+on_known(void *arg)
+{
+    struct broadcast *b = arg;
+
+    list(b->presence, mk_stanza_from(b->stanza), on_roster, b);
+}
+
 static enum mk_verdict
 broadcast(struct presence *p, struct mk_ev_user *ev, int8_t priority)
 {
     struct broadcast *b = broadcast_new(p, ev->session, ev->stanza, priority);
+    const struct own *own = own_of(p, ev->session);
     enum mk_verdict verdict;
 
-    list(p, mk_session_jid(ev->session), on_roster, b);
+    /* Of two that come at the same time on different nodes, at least one must see the other: first be seen, then look. */
+    if (is_available(b) && !(own && own->last))
+        p->sessions->update_known(p->sessions->self, ev->session, priority, MK_RESOURCE_AVAILABLE, 0,
+                                  on_known, b);
+    else
+        on_known(b);
     if (!b->done) {
         b->hold = mk_hold(&ev->head);
         return MK_HANDLED;

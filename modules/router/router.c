@@ -6,6 +6,8 @@
  */
 #include "internal.h"
 
+#define KNOWN_MS 2000u      /* how long somebody waits for all nodes to know */
+
 /* -- the table ------------------------------------------------------------------------------ */
 
 static bool
@@ -30,10 +32,11 @@ fill(const struct mk_record *r, const struct entry *e, struct mk_resource *out)
 }
 
 static void
-write_entry(struct router *router, const struct mk_jid *jid, const struct entry *e)
+write_entry(struct router *router, const struct mk_jid *jid, const struct entry *e, mk_table_fn fn,
+            void *arg)
 {
     router->tables->insert(router->table, mk_jid_bare(jid), mk_jid_resource(jid),
-                           (struct mk_str){(const char *)e, sizeof(*e)}, 0, NULL, NULL);
+                           (struct mk_str){(const char *)e, sizeof(*e)}, KNOWN_MS, fn, arg);
 }
 
 static pthread_mutex_t *
@@ -88,7 +91,7 @@ svc_open(void *self, struct mk_session *s, void (*done)(struct mk_session *s, bo
     /* The clocks of nodes differ: later than what is there, whatever they say. */
     if (older.since >= e.since)
         e.since = older.since + 1;
-    write_entry(router, jid, &e);
+    write_entry(router, jid, &e, NULL, NULL);
     pthread_mutex_unlock(mutex);
     /* It finds that its place is taken, and what it has not delivered goes to the new one. A node that has the older
      * one sees our record and closes it. */
@@ -123,23 +126,67 @@ svc_close(void *self, struct mk_session *s)
     pthread_mutex_unlock(mutex);
 }
 
+/* Who waits until a change is known. */
+struct known {
+    void (*done)(void *arg);
+    void *arg;
+};
+
 static void
-svc_update(void *self, struct mk_session *s, int8_t priority, unsigned set, unsigned clear)
+on_known(enum mk_table_result result, void *arg)
 {
-    struct router *router = self;
+    struct known k = *(struct known *)arg;
+
+    (void)result;
+    mk_free(arg);
+    k.done(k.arg);
+}
+
+/* False: nothing had to be written, so that nobody will be told. With a cluster fn is told later, without the lock. */
+static bool
+update(struct router *router, struct mk_session *s, int8_t priority, unsigned set, unsigned clear,
+       mk_table_fn fn, void *arg)
+{
     pthread_mutex_t *mutex = lock(router, mk_session_jid(s));
+    bool changed = false;
     struct entry e;
     uint16_t flags;
 
     if (own_entry(router, s, &e)) {
         flags = (uint16_t)((e.flags & ~clear) | set);
-        if (flags != e.flags || priority != e.priority) {
-            e.flags = flags;
-            e.priority = priority;
-            write_entry(router, mk_session_jid(s), &e);
-        }
+        changed = flags != e.flags || priority != e.priority;
+    }
+    if (changed) {
+        e.flags = flags;
+        e.priority = priority;
+        write_entry(router, mk_session_jid(s), &e, fn, arg);
     }
     pthread_mutex_unlock(mutex);
+    return changed;
+}
+
+static void
+svc_update(void *self, struct mk_session *s, int8_t priority, unsigned set, unsigned clear)
+{
+    (void)update(self, s, priority, set, clear, NULL, NULL);
+}
+
+static void
+svc_update_known(void *self, struct mk_session *s, int8_t priority, unsigned set, unsigned clear,
+                 void (*done)(void *arg), void *arg)
+{
+    struct router *router = self;
+    struct known *k;
+
+    if (!router->cluster) {
+        (void)update(router, s, priority, set, clear, NULL, NULL);
+        done(arg);
+        return;
+    }
+    k = mk_alloc(sizeof(*k));
+    *k = (struct known){done, arg};
+    if (!update(router, s, priority, set, clear, on_known, k))
+        on_known(MK_TABLE_OK, k);
 }
 
 static void
@@ -256,7 +303,8 @@ init(struct mk_module *m, struct mk_error *err)
                                             .get = svc_get,
                                             .each = svc_each,
                                             .send = svc_send,
-                                            .count = svc_count};
+                                            .count = svc_count,
+                                            .update_known = svc_update_known};
     router->service = (struct mk_router){.size = sizeof(router->service), .self = router,
                                          .route = router_route};
     if (router_remote_init(router, m, err) < 0 ||

@@ -88,6 +88,14 @@ def test_presence_and_subscriptions_cross_nodes(cluster, login):
     assert "type='unavailable'" in alice.stanza("^<presence[^>]*from='u3@localhost/")
 
 
+def test_two_who_come_at_the_same_moment_see_each_other(cluster, login):
+    for _ in range(20):
+        one, two = login(1, "u7", resource="one"), login(2, "u7", resource="two")
+        one.send("<presence/>"), two.send("<presence/>")
+        one.stanza("from='u7@localhost/two'"), two.stanza("from='u7@localhost/one'")
+        one.close(), two.close()
+
+
 def test_carbons_cross_nodes(cluster, login):
     alice, one, two = login(0, "u0"), login(1, "u1", resource="one"), login(2, "u1", resource="two")
     online(one, two)
