@@ -155,6 +155,16 @@ struct mk_c2s {
     /* As `end`, with an element of the application's own in the error (RFC 6120 §4.9.4); `app` is
      * taken. */
     void (*end_app)(struct mk_session *s, const char *condition, struct mk_xml *app);
+    /* Sessions that go from node to node (module sm). `adopt` makes one of this worker that is bound to `jid`, has no
+     * connection, and is not known to anybody yet. `vanish` ends one without a word: it is elsewhere now. */
+    void *self;
+    struct mk_session *(*adopt)(void *self, struct mk_host *host, const struct mk_jid *jid);
+    /* The session that was adopted is known from now: session_bound is fired, and done(arg) as in mk_sessions.adopt. */
+    void (*enter)(void *self, struct mk_session *s, int8_t priority, unsigned flags,
+                  void (*done)(void *arg), void *arg);
+    void (*vanish)(struct mk_session *s);
+    /* No new connections from now on: this node is about to stop. Main thread. */
+    void (*refuse_new)(void *self);
 };
 
 MK_END

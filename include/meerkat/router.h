@@ -122,6 +122,14 @@ struct mk_sessions {
     /* As `update`; done(arg) on this worker, perhaps at once, when every node knows it, or does not answer. */
     void (*update_known)(void *self, struct mk_session *s, int8_t priority, unsigned set,
                          unsigned clear, void (*done)(void *arg), void *arg);
+    /*
+     * A session that goes to another node (module sm) is entered there by `adopt`, as the one in force from then, and
+     * then taken out at its old node by `leave`. done(arg) comes on this worker when every node knows it, or does not
+     * answer. What others sent to the session at its old node has arrived there when `leave` is done.
+     */
+    void (*adopt)(void *self, struct mk_session *s, int8_t priority, unsigned flags,
+                  void (*done)(void *arg), void *arg);
+    void (*leave)(void *self, struct mk_session *s, void (*done)(void *arg), void *arg);
 };
 
 MK_END

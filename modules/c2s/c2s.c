@@ -196,6 +196,39 @@ svc_drop(struct mk_session *session, const char *reason)
     stream_lost(mk_session_data(session), reason);
 }
 
+static struct mk_session *
+svc_adopt(void *self, struct mk_host *host, const struct mk_jid *jid)
+{
+    return stream_adopt(self, host, jid)->session;
+}
+
+static void
+svc_enter(void *self, struct mk_session *session, int8_t priority, unsigned flags,
+          void (*done)(void *arg), void *arg)
+{
+    struct c2s *c2s = self;
+    struct mk_ev_session ev = {MK_EVENT(ev), .session = session};
+
+    c2s->sessions->adopt(c2s->sessions->self, session, priority, flags, done, arg);
+    mk_fire_session_bound(c2s->hooks.bound, &ev);
+}
+
+static void
+svc_vanish(struct mk_session *session)
+{
+    stream_vanish(mk_session_data(session));
+}
+
+static void
+svc_refuse_new(void *self)
+{
+    struct c2s *c2s = self;
+
+    __atomic_store_n(&c2s->stopping, true, __ATOMIC_RELEASE);
+    while (c2s->listener_count)
+        mk_listen_close(&c2s->listeners[--c2s->listener_count]);
+}
+
 static const struct mk_c2s service = {.size = sizeof(service),
                                       .flags = svc_flags,
                                       .send = svc_send,
@@ -210,7 +243,11 @@ static const struct mk_c2s service = {.size = sizeof(service),
                                       .end = svc_end,
                                       .last_input = svc_last_input,
                                       .drop = svc_drop,
-                                      .end_app = svc_end_app};
+                                      .end_app = svc_end_app,
+                                      .adopt = svc_adopt,
+                                      .enter = svc_enter,
+                                      .vanish = svc_vanish,
+                                      .refuse_new = svc_refuse_new};
 
 /* -- life cycle ----------------------------------------------------------------------------- */
 
@@ -294,7 +331,23 @@ init(struct mk_module *m, struct mk_error *err)
     define_hooks(m, &c2s->hooks);
     make_metrics(m, c2s);
     mk_on_turn_end(m, on_turn_end, c2s);
-    return mk_service_provide(m, "c2s", MK_C2S_ABI, &service, err);
+    c2s->service = service;
+    c2s->service.self = c2s;
+    return mk_service_provide(m, "c2s", MK_C2S_ABI, &c2s->service, err);
+}
+
+static int
+listen_at(struct c2s *c2s, const char *what, const char *address, mk_accept_fn fn, struct mk_error *err)
+{
+    struct mk_listener *l;
+
+    if (c2s->listener_count == MAX_LISTENERS)
+        return mk_fail(err, "more than %d addresses to listen at", MAX_LISTENERS);
+    l = mk_listen(c2s->module, what, address, fn, c2s, err);
+    if (!l)
+        return -1;
+    c2s->listeners[c2s->listener_count++] = l;
+    return 0;
 }
 
 static int
@@ -306,13 +359,13 @@ start(struct mk_module *m, struct mk_error *err)
     if (!c2s->tls && conf->starttls != STARTTLS_NO)
         mk_log(m, MK_LOG_WARN, "c2s.tls", "no certificate is configured ([tls]): only clients on this machine can log in");
     for (size_t i = 0; i < conf->listen.count; i++) {
-        if (!mk_listen(m, "c2s", conf->listen.items[i], on_accept, c2s, err))
+        if (listen_at(c2s, "c2s", conf->listen.items[i], on_accept, err) < 0)
             return -1;
     }
     for (size_t i = 0; i < conf->listen_tls.count; i++) {
         if (!c2s->tls)
             return mk_fail(err, "'listen_tls' needs certificates: see [tls]");
-        if (!mk_listen(m, "c2s with TLS", conf->listen_tls.items[i], on_accept_tls, c2s, err))
+        if (listen_at(c2s, "c2s with TLS", conf->listen_tls.items[i], on_accept_tls, err) < 0)
             return -1;
     }
     return 0;

@@ -90,6 +90,8 @@ struct c2s_hooks {
     struct mk_hook *bound, *unbound, *in, *out, *flush, *lost, *resumed, *settled;
 };
 
+#define MAX_LISTENERS 64
+
 struct c2s {
     struct mk_module *module;
     const struct mk_sessions *sessions;
@@ -100,6 +102,9 @@ struct c2s {
     int64_t connections;        /* atomic */
     bool stopping;
     struct address_count *addresses;
+    struct mk_c2s service;
+    struct mk_listener *listeners[MAX_LISTENERS];
+    size_t listener_count;
     struct {
         struct mk_counter accepted, refused, in[3], out[3], nonza, errors, shed, throttled;
         struct mk_gauge streams;
@@ -132,6 +137,10 @@ int conn_peer_certificate(const struct conn *conn, struct mk_buf *out);
 
 /* -- stream.c: the protocol */
 struct stream *stream_new(struct c2s *c2s, struct conn *conn);
+/* A stream that was bound elsewhere and has no connection yet. */
+struct stream *stream_adopt(struct c2s *c2s, struct mk_host *host, const struct mk_jid *jid);
+/* The session is at another node now: nobody is told anything. */
+void stream_vanish(struct stream *s);
 /* Bytes came in. */
 void stream_input(struct stream *s, const char *data, size_t len);
 /* The connection is gone; `why` for the log. */

@@ -754,3 +754,29 @@ stream_new(struct c2s *c2s, struct conn *conn)
     mk_gauge_add(c2s->metrics.streams, 1);
     return s;
 }
+
+struct stream *
+stream_adopt(struct c2s *c2s, struct mk_host *host, const struct mk_jid *jid)
+{
+    struct stream *s = mk_zalloc(sizeof(*s));
+
+    s->c2s = c2s;
+    s->session = mk_session_new(c2s->module, &stream_ops, s);
+    s->flags = MK_STREAM_AUTHENTICATED | MK_STREAM_BOUND | MK_STREAM_DETACHED;
+    s->state = STREAM_OPEN;
+    s->header_sent = true;
+    mk_session_set_host(s->session, host);
+    mk_session_set_jid(s->session, jid);
+    __atomic_fetch_add(&c2s->connections, 1, __ATOMIC_RELAXED);
+    mk_gauge_add(c2s->metrics.streams, 1);
+    return s;
+}
+
+void
+stream_vanish(struct stream *s)
+{
+    if (s->ended)
+        return;
+    s->ended = s->unbound = true;
+    mk_session_end(s->session);
+}

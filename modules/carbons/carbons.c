@@ -4,6 +4,7 @@
 #include <meerkat/c2s.h>
 #include <meerkat/meerkat.h>
 #include <meerkat/router.h>
+#include <meerkat/sm.h>
 #include <meerkat/sasl.h>
 #include <meerkat/tables.h>
 
@@ -246,6 +247,18 @@ turn(struct carbons *c, struct mk_session *s, bool on)
     mk_session_slot_set(s, c->slot, on ? c : NULL);
 }
 
+/* The resource's flag came along with the session. */
+static void
+on_arrives(struct mk_ev_session_arrives *ev, void *arg)
+{
+    struct carbons *c = arg;
+
+    if (!(ev->flags & MK_RESOURCE_CARBONS) || mk_session_slot(ev->session, c->slot))
+        return;
+    __atomic_fetch_add(&c->enabled, 1, __ATOMIC_RELAXED);
+    mk_session_slot_set(ev->session, c->slot, c);
+}
+
 static enum mk_verdict
 on_request(struct mk_iq *iq, struct carbons *c, bool on)
 {
@@ -323,6 +336,7 @@ init(struct mk_module *m, struct mk_error *err)
     c->copies[RECEIVED] = mk_counter_new(m, "carbons_total", "direction=\"received\"",
                                          "Copies of messages to other clients of the same user");
     if (mk_slot_register(m, MK_SLOT_SESSION, session_gone, &c->slot) < 0 ||
+        mk_on(m, session_arrives, MK_PRIO_NORMAL, on_arrives, c) < 0 ||
         register_handlers(c) < 0)
         return mk_fail(err, "cannot register the handlers of carbons");
     return 0;

@@ -5,6 +5,7 @@
  * wait. What waits is passed on, in order, before the next thing that cannot.
  */
 #include <meerkat/c2s.h>
+#include <meerkat/sm.h>
 #include <meerkat/meerkat.h>
 #include <meerkat/sasl.h>
 
@@ -259,6 +260,13 @@ on_element(struct mk_ev_stream_element *ev, void *arg)
 }
 
 /* XEP-0198 does not bring the state back: whoever resumes is active (§5.1). */
+/* What was kept back goes along with the rest: who resumes is active (XEP-0352 §5). */
+static void
+on_leaves(struct mk_ev_session_leaves *ev, void *arg)
+{
+    become_active(arg, ev->session);
+}
+
 static void
 on_resumed(struct mk_ev_session *ev, void *arg)
 {
@@ -311,6 +319,7 @@ init(struct mk_module *m, struct mk_error *err)
         mk_on(m, stream_element, MK_PRIO_NORMAL, on_element, csi) < 0 ||
         mk_on(m, stream_features, MK_PRIO_NORMAL, on_features, csi) < 0 ||
         mk_on(m, session_resumed, MK_PRIO_NORMAL, on_resumed, csi) < 0 ||
+        mk_on(m, session_leaves, MK_PRIO_NORMAL, on_leaves, csi) < 0 ||
         mk_on(m, bind2_features, MK_PRIO_NORMAL, on_bind2_features, csi) < 0 ||
         mk_on(m, bind2_bound, MK_PRIO_NORMAL, on_bind2_bound, csi) < 0)
         return mk_fail(err, "cannot register the handlers of client states");

@@ -21,8 +21,8 @@ forget(struct own *own, size_t i)
 }
 
 /* Powers of two are the sizes at which the list grows. */
-static void
-remember(struct own *own, const struct mk_jid *to)
+void
+directed_remember(struct own *own, const struct mk_jid *to)
 {
     size_t n = own->directed_count;
 
@@ -56,7 +56,7 @@ directed_on_send(struct presence *p, struct mk_ev_user *ev)
         ev->text = "too many addressees of directed presence";
         return MK_DENY;
     }
-    remember(own, to);
+    directed_remember(own, to);
     return MK_CONTINUE;
 }
 

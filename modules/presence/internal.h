@@ -10,6 +10,7 @@
 #include <meerkat/presence.h>
 #include <meerkat/roster.h>
 #include <meerkat/router.h>
+#include <meerkat/sm.h>
 
 #define AUTH_MAX 8
 
@@ -59,8 +60,12 @@ void own_free(void *own);
 
 /* directed.c (§4.6) */
 enum mk_verdict directed_on_send(struct presence *p, struct mk_ev_user *ev);
+void directed_remember(struct own *own, const struct mk_jid *to);
 /* Everybody who is left hears `st` (unavailable), and is forgotten. */
 void directed_end(struct own *own, struct mk_stanza *st);
+
+/* travel.c: a session that goes to another node. */
+int travel_register(struct presence *p) MK_NODISCARD;
 
 /* probe.c (§4.3) */
 /* Asks for the presence of `to` on behalf of `from`. */

@@ -6,6 +6,7 @@
  */
 #include "internal.h"
 
+#define MOVED (1u << 15)    /* entry.flags: it came from another node, whose record goes by itself */
 #define KNOWN_MS 2000u      /* how long somebody waits for all nodes to know */
 
 /* -- the table ------------------------------------------------------------------------------ */
@@ -39,6 +40,56 @@ write_entry(struct router *router, const struct mk_jid *jid, const struct entry 
                            (struct mk_str){(const char *)e, sizeof(*e)}, KNOWN_MS, fn, arg);
 }
 
+/* Of two nodes that have the same resource the later one, as everybody sees it. */
+static bool
+is_later(struct router *router, const struct mk_record *a, const struct entry *a_entry,
+         const struct mk_record *b, const struct entry *b_entry)
+{
+    uint32_t self;
+
+    if (a_entry->since != b_entry->since)
+        return a_entry->since > b_entry->since;
+    self = router->tables->node(router->tables->self);
+    return (a->node ? a->node : self) > (b->node ? b->node : self);
+}
+
+struct search {
+    struct router *router;
+    struct mk_str key;
+    struct mk_record record;
+    struct entry entry;
+    bool found;
+};
+
+static bool
+search_one(const struct mk_record *r, void *arg)
+{
+    struct search *s = arg;
+    struct entry e;
+
+    if (!mk_str_eq(r->key, s->key) || !read_entry(r, &e))
+        return true;
+    if (!s->found || is_later(s->router, r, &e, &s->record, &s->entry)) {
+        s->record = *r;
+        s->entry = e;
+        s->found = true;
+    }
+    return true;
+}
+
+/* The record of a resource that is in force. While a session goes from one node to another both have one. */
+static bool
+search(struct router *router, struct mk_str group, struct mk_str key, struct search *s)
+{
+    *s = (struct search){.router = router, .key = key};
+    if (router->cluster)
+        router->tables->each_in(router->table, group, search_one, s);
+    else
+        s->found = router->tables->find(router->table, group, key, &s->record) &&
+                   read_entry(&s->record, &s->entry);
+    return s->found;
+}
+
 static pthread_mutex_t *
 lock(struct router *router, const struct mk_jid *jid)
 {
@@ -68,11 +119,19 @@ on_changed(const struct mk_record *now, const struct mk_record *old, void *arg)
         router_remote_lost(router, old);
     if (!now || !now->node || !read_entry(now, &theirs) ||
         !router->tables->find(router->table, now->group, now->key, &own) || own.node ||
-        !read_entry(&own, &mine))
+        !read_entry(&own, &mine) || theirs.flags & MOVED)
         return;
-    if (theirs.since > mine.since ||
-        (theirs.since == mine.since && now->node > router->tables->node(router->tables->self)))
+    if (is_later(router, now, &theirs, &own, &mine))
         mk_session_post(router->module, mine.session, close_older, NULL);
+}
+
+/* The clocks of nodes differ: later than what is there, whatever they say. */
+static void
+become_latest(struct router *router, const struct mk_jid *jid, struct entry *e, struct search *older)
+{
+    if (search(router, mk_jid_bare(jid), mk_jid_resource(jid), older) &&
+        older->entry.since >= e->since)
+        e->since = older->entry.since + 1;
 }
 
 static void
@@ -82,21 +141,15 @@ svc_open(void *self, struct mk_session *s, void (*done)(struct mk_session *s, bo
     const struct mk_jid *jid = mk_session_jid(s);
     struct entry e = {.session = mk_session_get_id(s), .since = (uint64_t)mk_time_us() / 1000};
     pthread_mutex_t *mutex = lock(router, jid);
-    struct mk_record there;
-    struct entry older = {0};
+    struct search older;
 
-    if (!router->tables->find(router->table, mk_jid_bare(jid), mk_jid_resource(jid), &there) ||
-        !read_entry(&there, &older))
-        there.node = 0;
-    /* The clocks of nodes differ: later than what is there, whatever they say. */
-    if (older.since >= e.since)
-        e.since = older.since + 1;
+    become_latest(router, jid, &e, &older);
     write_entry(router, jid, &e, NULL, NULL);
     pthread_mutex_unlock(mutex);
     /* It finds that its place is taken, and what it has not delivered goes to the new one. A node that has the older
      * one sees our record and closes it. */
-    if (older.session && !there.node)
-        mk_session_post(router->module, older.session, close_older, NULL);
+    if (older.found && !older.record.node)
+        mk_session_post(router->module, older.entry.session, close_older, NULL);
     mk_gauge_add(router->online, 1);
     done(s, true);
 }
@@ -190,6 +243,46 @@ svc_update_known(void *self, struct mk_session *s, int8_t priority, unsigned set
 }
 
 static void
+svc_adopt(void *self, struct mk_session *s, int8_t priority, unsigned flags,
+          void (*done)(void *arg), void *arg)
+{
+    struct router *router = self;
+    const struct mk_jid *jid = mk_session_jid(s);
+    struct entry e = {.session = mk_session_get_id(s), .since = (uint64_t)mk_time_us() / 1000,
+                      .priority = priority, .flags = (uint16_t)(flags | MOVED)};
+    struct known *k = mk_alloc(sizeof(*k));
+    pthread_mutex_t *mutex = lock(router, jid);
+    struct search older;
+
+    *k = (struct known){done, arg};
+    become_latest(router, jid, &e, &older);
+    write_entry(router, jid, &e, on_known, k);
+    pthread_mutex_unlock(mutex);
+    if (older.found && !older.record.node)
+        mk_session_post(router->module, older.entry.session, close_older, NULL);
+    mk_gauge_add(router->online, 1);
+}
+
+static void
+svc_leave(void *self, struct mk_session *s, void (*done)(void *arg), void *arg)
+{
+    struct router *router = self;
+    const struct mk_jid *jid = mk_session_jid(s);
+    struct known *k = mk_alloc(sizeof(*k));
+    pthread_mutex_t *mutex = lock(router, jid);
+    struct entry e;
+    bool ours = own_entry(router, s, &e);
+
+    *k = (struct known){done, arg};
+    mk_gauge_add(router->online, -1);
+    if (ours)
+        router->tables->remove(router->table, mk_jid_bare(jid), mk_jid_resource(jid), KNOWN_MS, on_known, k);
+    pthread_mutex_unlock(mutex);
+    if (!ours)
+        on_known(MK_TABLE_OK, k);
+}
+
+static void
 svc_get(void *self, const struct mk_session *s, struct mk_resource *out)
 {
     struct router *router = self;
@@ -204,6 +297,8 @@ svc_get(void *self, const struct mk_session *s, struct mk_resource *out)
 }
 
 struct visit {
+    struct router *router;
+    size_t count;           /* records of the account */
     bool (*fn)(const struct mk_resource *r, void *arg);
     void *arg;
 };
@@ -215,10 +310,24 @@ visit_one(const struct mk_record *r, void *arg)
     struct mk_resource out;
     struct entry e;
 
+    struct search s;
+
     if (!read_entry(r, &e))
+        return true;
+    if (v->count > 1 && search(v->router, r->group, r->key, &s) && s.record.node != r->node)
         return true;
     fill(r, &e, &out);
     return v->fn(&out, v->arg);
+}
+
+static bool
+count_one(const struct mk_record *r, void *arg)
+{
+    struct visit *v = arg;
+
+    (void)r;
+    v->count++;
+    return true;
 }
 
 static void
@@ -226,8 +335,10 @@ svc_each(void *self, const struct mk_jid *account,
          bool (*fn)(const struct mk_resource *r, void *arg), void *arg)
 {
     struct router *router = self;
-    struct visit v = {fn, arg};
+    struct visit v = {.router = router, .fn = fn, .arg = arg};
 
+    if (router->cluster)
+        router->tables->each_in(router->table, mk_jid_bare(account), count_one, &v);
     router->tables->each_in(router->table, mk_jid_bare(account), visit_one, &v);
 }
 
@@ -251,13 +362,11 @@ svc_count(void *self)
 bool
 router_find(struct router *router, const struct mk_jid *full, struct mk_resource *out)
 {
-    struct mk_record r;
-    struct entry e;
+    struct search s;
 
-    if (!router->tables->find(router->table, mk_jid_bare(full), mk_jid_resource(full), &r) ||
-        !read_entry(&r, &e))
+    if (!search(router, mk_jid_bare(full), mk_jid_resource(full), &s))
         return false;
-    fill(&r, &e, out);
+    fill(&s.record, &s.entry, out);
     return true;
 }
 
@@ -304,7 +413,9 @@ init(struct mk_module *m, struct mk_error *err)
                                             .each = svc_each,
                                             .send = svc_send,
                                             .count = svc_count,
-                                            .update_known = svc_update_known};
+                                            .update_known = svc_update_known,
+                                            .adopt = svc_adopt,
+                                            .leave = svc_leave};
     router->service = (struct mk_router){.size = sizeof(router->service), .self = router,
                                          .route = router_route};
     if (router_remote_init(router, m, err) < 0 ||

@@ -168,7 +168,8 @@ on_out(struct mk_ev_session_stanza *ev, void *arg)
 
     if (!sm)
         return MK_CONTINUE;
-    sm_queue_push(&sm->queue, &sm_lane(m)->rings, ev->stanza, (uint32_t)(mk_now_ms() / 1000));
+    sm_queue_push(sm->arriving ? &sm->late : &sm->queue, &sm_lane(m)->rings, ev->stanza,
+                  (uint32_t)(mk_now_ms() / 1000));
     conf = sm_conf_of(m, ev->session);
     if (MK_UNLIKELY((sm->queue.count > conf->max_stanzas || sm->queue.bytes > conf->max_bytes) &&
                     !sm->full))
@@ -224,7 +225,9 @@ on_settled(struct mk_ev_session *ev, void *arg)
         sm->input_paused = false;
         mk_session_unpause(ev->session);
     }
-    if (sm->resuming)
+    if (sm->leaving)
+        sm_leave_settled(sm);
+    else if (sm->resuming)
         sm_resume_complete(sm);
     else if (sm->answer_later && !sm->detached)
         sm_answer(sm);

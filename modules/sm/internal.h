@@ -5,9 +5,11 @@
 #define SM_INTERNAL_H
 
 #include <meerkat/c2s.h>
+#include <meerkat/cluster.h>
 #include <meerkat/meerkat.h>
 #include <meerkat/router.h>
 #include <meerkat/sasl.h>
+#include <meerkat/sm.h>
 
 #include "queue.h"
 
@@ -24,9 +26,11 @@ struct sm_conf {
     int64_t max_unsettled;
     int64_t remember;
     char *location;
+    uint64_t drain_timeout;
 };
 
 struct sm_resume;
+struct sm_leave;
 
 /* A session with stream management. */
 struct sm {
@@ -44,9 +48,14 @@ struct sm {
     bool full;                  /* over a limit: about to end */
     bool input_paused;          /* too much is unsettled */
     bool listed;                /* in the lane's list */
+    bool arriving;              /* from another node: the queue is not here yet */
     unsigned char token[TOKEN_LEN];
+    uint64_t name;              /* in the id for resumption: the session's id where it began */
+    struct sm_queue late;       /* arriving: what came here before the queue */
+    struct sm_leave *leaving;   /* on the way to another node */
+    unsigned refused;           /* nodes that did not take it when this one stopped */
     struct sm *prev, *next;     /* of the lane's list: sessions that must acknowledge something */
-    struct mk_timer *timer;     /* detached: until it ends */
+    struct mk_timer *timer;     /* detached: until it ends; arriving: until the queue must be here */
     struct sm_resume *resuming; /* has the connection, waits until all input is settled */
 };
 
@@ -66,6 +75,8 @@ struct sm_lane {
     struct mk_timer *timer;     /* set while the list is not empty */
     struct sm_ended *ended;     /* a ring of conf->remember */
     size_t ended_next;
+    mk_session_id *drain;       /* stop: sessions that must go to other nodes */
+    size_t drain_count, drain_next;
 };
 
 struct sm_module {
@@ -77,9 +88,15 @@ struct sm_module {
     struct sm_lane *lanes;
     size_t remember;
     int ending;                     /* atomic: workers that still end sessions (stop) */
+    const struct mk_cluster *cluster;   /* NULL: one node */
+    struct mk_cluster_channel *channel;
+    struct mk_hook *leaves, *arrives;
+    bool draining;                  /* atomic: this node stops and takes no sessions */
+    int64_t to_drain;               /* atomic: sessions that are not at another node yet */
+    uint32_t next_node, next_worker;    /* atomic: whose turn it is */
     struct {
         struct mk_gauge enabled, detached;
-        struct mk_counter resumed, refused, expired, full, rerouted, dead;
+        struct mk_counter resumed, refused, expired, full, rerouted, dead, left, arrived, stayed;
     } metrics;
 };
 
@@ -118,9 +135,26 @@ void sm_enable(struct sm_module *m, struct mk_session *s, const struct mk_node *
                struct mk_xml *x);
 void sm_failed(struct mk_xml *x, enum mk_stanza_error condition, const uint32_t *h);
 void sm_free(void *data);
+/* Waits for its client, as long as was agreed. */
+void sm_wait(struct sm *sm);
 /* Ends the sessions of this worker that the module looks after. */
 void sm_end_all(void *arg);
 int sm_session_init(struct sm_module *m) MK_NODISCARD;
+
+/* handover.c: sessions go to other nodes */
+int sm_handover_init(struct sm_module *m, struct mk_error *err) MK_NODISCARD;
+/* All input of a session that wants to leave is settled. */
+void sm_leave_settled(struct sm *sm);
+/* The session ends before it has left. */
+void sm_leave_cancel(struct sm *sm);
+/* Everybody goes to another node; waits for it. Main thread. */
+void sm_drain(struct sm_module *m);
+enum sm_taken { SM_TAKEN, SM_NOT_FOUND, SM_BUSY };
+typedef void (*sm_taken_fn)(enum sm_taken result, mk_session_id here, void *arg);
+/* Asks a node for its session `there`, if that has this token; done is told on this worker what it is called here. */
+void sm_take(struct sm_module *m, uint32_t node, mk_session_id there, const unsigned char *token,
+             const struct mk_jid *account, sm_taken_fn done, void *arg);
+bool sm_same_token(const unsigned char *a, const unsigned char *b);
 
 /* resume.c */
 void sm_id_text(const struct sm *sm, char out[ID_TEXT_MAX]);

@@ -3,12 +3,22 @@
 /*
  * Resumption (XEP-0198 §5, with SASL2: XEP-0388 and XEP-0198 §9). The id names the session, so
  * that no table is needed, and carries a token that nobody can guess. The session's own worker
- * decides; then the connection moves there, and there the client is told. A session stays where it
- * is for all its life: what others send to it arrives in order whatever happens to the connection.
+ * decides; then the connection moves there, and there the client is told. On its node a session stays where it
+ * is: what others send to it arrives in order whatever happens to the connection. One that is not where its id says
+ * is among the resources of the account; one of another node comes here first (handover.c).
  */
 #include "internal.h"
 
-enum outcome { RESUME_OK, RESUME_NOT_FOUND, RESUME_TOO_HIGH };
+#define CANDIDATES_MAX 1024     /* resources of an account that are asked */
+#define BUSY_MS 20u
+#define BUSY_TRIES 250u
+
+enum outcome { RESUME_OK, RESUME_NOT_FOUND, RESUME_TOO_HIGH, RESUME_BUSY };
+
+struct candidate {
+    uint32_t node;
+    mk_session_id there;
+};
 
 /* An attempt. It belongs to whichever worker works on it. */
 struct sm_resume {
@@ -19,6 +29,10 @@ struct sm_resume {
     unsigned char token[TOKEN_LEN];
     uint32_t h;
     enum outcome outcome;
+    bool busy;                  /* somebody else is about to take it, or it is just arriving */
+    unsigned tries;
+    size_t next, count;         /* where else it may be */
+    struct candidate *candidates;
     bool known;                 /* `in` is what the server had of an ended session */
     uint32_t in, sent;
 };
@@ -28,7 +42,7 @@ struct sm_resume {
 void
 sm_id_text(const struct sm *sm, char out[ID_TEXT_MAX])
 {
-    mk_session_id id = mk_session_get_id(sm->session);
+    uint64_t id = sm->name;
     unsigned char raw[8 + TOKEN_LEN];
     struct mk_buf text = {0};
 
@@ -70,8 +84,8 @@ read_id(const char *text, struct sm_resume *r)
     return 0;
 }
 
-static bool
-same_token(const unsigned char *a, const unsigned char *b)
+bool
+sm_same_token(const unsigned char *a, const unsigned char *b)
 {
     return mk_str_eq_secret((struct mk_str){(const char *)a, TOKEN_LEN},
                             (struct mk_str){(const char *)b, TOKEN_LEN});
@@ -87,6 +101,7 @@ resume_free(struct sm_resume *r)
     if (r->login)
         r->m->sasl->abandon(r->m->sasl->self, &r->login);
     mk_jid_unref(&r->account);
+    mk_free(r->candidates);
     mk_free(r);
     mk_module_leave(module);
 }
@@ -225,6 +240,36 @@ moved(struct mk_session *s, bool done, void *data)
     }
 }
 
+/* Where it may be is asked one by one, until there is nobody left. */
+static void look_on(struct mk_session *s, struct sm_resume *r);
+
+static bool
+gather(const struct mk_resource *res, void *arg)
+{
+    struct sm_resume *r = arg;
+
+    if ((r->count & (r->count - 1)) == 0)
+        r->candidates = mk_realloc(r->candidates, (r->count ? r->count * 2 : 1) * sizeof(*r->candidates));
+    r->candidates[r->count++] = (struct candidate){res->node, res->there};
+    return r->count < CANDIDATES_MAX;
+}
+
+static void
+look_again(void *arg)
+{
+    struct sm_resume *r = arg;
+    struct mk_session *s = mk_session_find(r->from);
+
+    r->busy = false;
+    r->next = r->count = 0;
+    if (!s) {
+        resume_free(r);
+        return;
+    }
+    r->m->sessions->each(r->m->sessions->self, r->account, gather, r);
+    look_on(s, r);
+}
+
 static void
 checked(struct mk_session *s, void *arg)
 {
@@ -234,9 +279,15 @@ checked(struct mk_session *s, void *arg)
         resume_free(r);
     } else if (r->outcome == RESUME_OK) {
         r->m->c2s->move(s, r->to, moved, r);
-    } else {
+    } else if (r->outcome == RESUME_TOO_HIGH || !r->m->cluster) {
         refuse(s, r);
         mk_session_unpause(s);
+    } else if (r->count == 0 && r->tries == 0) {
+        r->tries++;
+        look_again(r);
+    } else {
+        r->busy = r->busy || r->outcome == RESUME_BUSY;
+        look_on(s, r);
     }
 }
 
@@ -249,7 +300,7 @@ look_at_ended(struct sm_resume *r)
         const struct sm_ended *e = &lane->ended[i];
 
         if (e->session == r->to && e->account == mk_jid_hash_bare(r->account) &&
-            same_token(e->token, r->token)) {
+            sm_same_token(e->token, r->token)) {
             r->known = true;
             r->in = e->in;
             return;
@@ -268,12 +319,58 @@ check(struct mk_session *s, void *arg)
     r->outcome = RESUME_NOT_FOUND;
     if (!sm) {
         look_at_ended(r);
-    } else if (sm->resume_max && !sm->full && same_token(sm->token, r->token) &&
+    } else if (sm->resume_max && !sm->full && sm_same_token(sm->token, r->token) &&
                mk_jid_same_bare(mk_session_jid(s), r->account)) {
+        if (sm->leaving || sm->arriving) {
+            r->outcome = RESUME_BUSY;
+            goto done;
+        }
         r->sent = sm_queue_sent(&sm->queue);
         r->outcome = r->h - sm->queue.acked > sm->queue.count ? RESUME_TOO_HIGH : RESUME_OK;
     }
+done:
     mk_session_post(m->module, r->from, checked, r);
+}
+
+/* -- sessions that are not where their id says ------------------------------------------------- */
+
+static void
+on_taken(enum sm_taken result, mk_session_id here, void *arg)
+{
+    struct sm_resume *r = arg;
+    struct mk_session *s = mk_session_find(r->from);
+
+    if (!s) {
+        resume_free(r);
+    } else if (result == SM_TAKEN) {
+        r->to = here;
+        mk_session_post(r->m->module, r->to, check, r);
+    } else {
+        r->busy = r->busy || result == SM_BUSY;
+        look_on(s, r);
+    }
+}
+
+static void
+look_on(struct mk_session *s, struct sm_resume *r)
+{
+    const struct candidate *c;
+
+    if (r->next < r->count) {
+        c = &r->candidates[r->next++];
+        r->to = c->there;
+        if (c->node)
+            sm_take(r->m, c->node, c->there, r->token, r->account, on_taken, r);
+        else
+            mk_session_post(r->m->module, r->to, check, r);
+    } else if (r->busy && r->tries++ < BUSY_TRIES) {
+        if (!mk_timer_new(r->m->module, BUSY_MS, look_again, r))
+            MK_BUG("no timer");
+    } else {
+        r->outcome = RESUME_NOT_FOUND;
+        refuse(s, r);
+        mk_session_unpause(s);
+    }
 }
 
 void

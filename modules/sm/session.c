@@ -36,6 +36,7 @@ make(struct sm_module *m, struct mk_session *s, const struct mk_node *request)
             wish < sm->resume_max)
             sm->resume_max = wish;
         mk_random(sm->token, sizeof(sm->token));
+        sm->name = mk_session_get_id(s);
     }
     mk_session_slot_set(s, m->slot, sm);
     mk_gauge_add(m->metrics.enabled, 1);
@@ -80,6 +81,12 @@ expired(void *arg)
     m->c2s->end(sm->session, "connection-timeout", NULL);
 }
 
+void
+sm_wait(struct sm *sm)
+{
+    sm->timer = mk_timer_new(sm->module->module, (uint64_t)sm->resume_max * 1000, expired, sm);
+}
+
 static enum mk_verdict
 on_lost(struct mk_ev_session *ev, void *arg)
 {
@@ -94,7 +101,7 @@ on_lost(struct mk_ev_session *ev, void *arg)
     if (sm->resuming)
         sm_resume_cancel(sm);
     sm->detached = true;
-    sm->timer = mk_timer_new(m->module, (uint64_t)sm->resume_max * 1000, expired, sm);
+    sm_wait(sm);
     mk_gauge_add(m->metrics.detached, 1);
     m->sessions->get(m->sessions->self, ev->session, &r);
     m->sessions->update(m->sessions->self, ev->session, r.priority, MK_RESOURCE_DETACHED, 0);
@@ -167,7 +174,7 @@ static void
 finish(struct sm_module *m, struct mk_session *s)
 {
     struct sm *sm = mk_session_slot_take(s, m->slot);
-    struct sm_queue queue;
+    struct sm_queue queue, late;
 
     if (!sm)
         return;
@@ -177,10 +184,13 @@ finish(struct sm_module *m, struct mk_session *s)
         mk_session_unpause(s);
     remember(m, sm);
     queue = sm->queue;
-    sm->queue = (struct sm_queue){0};
+    late = sm->late;
+    sm->queue = sm->late = (struct sm_queue){0};
     sm_free(sm);
     give_up(m, s, &queue);
+    give_up(m, s, &late);
     sm_queue_release(&queue, &sm_lane(m)->rings);
+    sm_queue_release(&late, &sm_lane(m)->rings);
 }
 
 static void
@@ -198,9 +208,12 @@ sm_free(void *data)
 
     if (sm->resuming)
         sm_resume_cancel(sm);
+    if (sm->leaving)
+        sm_leave_cancel(sm);
     sm_list_remove(sm);
     mk_timer_free(&sm->timer);
     sm_queue_release(&sm->queue, &sm_lane(m)->rings);
+    sm_queue_release(&sm->late, &sm_lane(m)->rings);
     mk_gauge_add(m->metrics.enabled, -1);
     if (sm->detached)
         mk_gauge_add(m->metrics.detached, -1);

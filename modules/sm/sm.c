@@ -25,6 +25,8 @@ static const struct mk_option options[] = {
                   "ended sessions a worker remembers, to tell late clients what had arrived"),
     MK_OPTION_STRING(C, location, "", MK_OPT_RELOADABLE,
                      "HOST:PORT where clients should resume; empty: where they like"),
+    MK_OPTION_PERIOD(C, drain_timeout, "8s", "0", "10m", MK_OPT_RELOADABLE,
+                     "how long a node that stops hands its sessions to other nodes; keep it below stop_timeout"),
     MK_OPTION_END};
 #undef C
 
@@ -140,6 +142,12 @@ make_metrics(struct sm_module *m)
                                      "Sessions ended because too much was not acknowledged");
     m->metrics.rerouted = mk_counter_new(module, "sm_rerouted_stanzas_total", NULL,
                                          "Unacknowledged stanzas of ended sessions");
+    m->metrics.left = mk_counter_new(module, "sm_sessions_left_total", NULL,
+                                     "Sessions that went to another node");
+    m->metrics.arrived = mk_counter_new(module, "sm_sessions_arrived_total", NULL,
+                                        "Sessions that came from another node");
+    m->metrics.stayed = mk_counter_new(module, "sm_sessions_stayed_total", NULL,
+                                       "Attempts to hand a session to another node that failed");
     m->metrics.dead = mk_counter_new(module, "sm_ack_timeouts_total", NULL,
                                      "Connections dropped because the client did not acknowledge");
 }
@@ -183,18 +191,22 @@ init(struct mk_module *module, struct mk_error *err)
     if (mk_slot_register(module, MK_SLOT_SESSION, sm_free, &m->slot) < 0 || sm_ack_init(m) < 0 ||
         sm_session_init(m) < 0 || register_handlers(m) < 0)
         return mk_fail(err, "cannot register the handlers of stream management");
-    return 0;
+    m->leaves = mk_define_session_leaves(module, NULL, NULL);
+    m->arrives = mk_define_session_arrives(module, NULL, NULL);
+    return sm_handover_init(m, err);
 }
 
 /*
- * Without us nobody looks after what is not acknowledged: such sessions end now, while others can
- * still take it.
+ * Without us nobody looks after what is not acknowledged: such sessions go to another node, and those that
+ * cannot end now, while others can still take what they have.
  */
 static void
 stop(struct mk_module *module)
 {
     struct sm_module *m = mk_module_get(module);
 
+    if (m->cluster)
+        sm_drain(m);
     __atomic_store_n(&m->ending, (int)mk_worker_count(), __ATOMIC_RELEASE);
     for (size_t i = 0; i < mk_worker_count(); i++)
         mk_post(module, mk_worker_nth(i), sm_end_all, m);
@@ -212,6 +224,7 @@ unload(struct mk_module *module)
     for (size_t i = 0; i < mk_worker_count(); i++) {
         sm_rings_release(&m->lanes[i].rings);
         mk_free(m->lanes[i].ended);
+        mk_free(m->lanes[i].drain);
     }
     mk_free(m->lanes);
     mk_free(m);
