@@ -165,6 +165,8 @@ struct mk_c2s {
     void (*vanish)(struct mk_session *s);
     /* No new connections from now on: this node is about to stop. Main thread. */
     void (*refuse_new)(void *self);
+    /* Before authentication: `from` of the stream header, what the client says it is. NULL: nothing. Borrowed. */
+    const struct mk_jid *(*claimed)(const struct mk_session *s);
 };
 
 MK_END

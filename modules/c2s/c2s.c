@@ -123,6 +123,7 @@ svc_authenticated(struct mk_session *session, const struct mk_jid *account)
 
     mk_session_set_jid(session, account);
     s->flags |= MK_STREAM_AUTHENTICATED;
+    mk_jid_unref(&s->from);
 }
 
 static void
@@ -174,6 +175,14 @@ static void
 svc_end(struct mk_session *session, const char *condition, const char *text)
 {
     stream_close(mk_session_data(session), condition, text);
+}
+
+static const struct mk_jid *
+svc_claimed(const struct mk_session *session)
+{
+    const struct stream *s = mk_session_data(session);
+
+    return s->from;
 }
 
 static void
@@ -247,7 +256,8 @@ static const struct mk_c2s service = {.size = sizeof(service),
                                       .adopt = svc_adopt,
                                       .enter = svc_enter,
                                       .vanish = svc_vanish,
-                                      .refuse_new = svc_refuse_new};
+                                      .refuse_new = svc_refuse_new,
+                                      .claimed = svc_claimed};
 
 /* -- life cycle ----------------------------------------------------------------------------- */
 

@@ -70,6 +70,7 @@ struct stream {
     bool ended;                 /* no more of this stream */
     bool unbound;               /* session_unbound was fired */
     char *lang;
+    struct mk_jid *from;        /* bare; who the client said it is, until it is authenticated */
     struct mk_timer *timer;     /* log-in, or closing */
     struct stream *next_dirty;
     mk_c2s_bind_fn bind_done;

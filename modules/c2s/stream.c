@@ -118,7 +118,7 @@ lane_flush(struct c2s *c2s)
 /* -- headers and errors --------------------------------------------------------------------- */
 
 static void
-send_header(struct stream *s)
+send_header(struct stream *s, const struct mk_jid *to)
 {
     struct mk_host *host = mk_session_host(s->session);
     struct mk_buf *out = stream_out(s);
@@ -130,6 +130,12 @@ send_header(struct stream *s)
                   s->lang ? s->lang : "en");
     if (host)
         mk_buf_printf(out, " from='%s'", mk_host_name(host));
+    /* RFC 6120 §4.7.2: who the client said it is. */
+    if (to) {
+        mk_buf_printf(out, " to='");
+        mk_xml_escape(out, mk_jid_bare(to));
+        mk_buf_add_byte(out, '\'');
+    }
     mk_buf_add_byte(out, '>');
     s->header_sent = true;
 }
@@ -193,7 +199,7 @@ close_open(struct stream *s, const char *condition, const char *text, struct mk_
     }
     unbind(s, condition ? condition : "closed");
     if (!s->header_sent)
-        send_header(s);
+        send_header(s, NULL);
     if (condition)
         write_error(s, condition, text, app);
     mk_buf_add_cstr(stream_out(s), "</stream:stream>");
@@ -349,15 +355,20 @@ on_header(void *arg, const struct mk_node *header)
 {
     struct stream *s = arg;
     const char *text = NULL, *lang = mk_node_attr(header, "xml:lang");
+    const char *from = mk_node_attr(header, "from");
     const char *condition = check_header(s, header, &text);
 
+    mk_jid_unref(&s->from);
+    s->from = from ? mk_jid_parse(mk_str_of(from)) : NULL;
     if (lang && strlen(lang) < 36 && !lang[strspn(lang, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP"
                                                         "QRSTUVWXYZ0123456789-")]) {
         mk_free(s->lang);
         s->lang = mk_strdup(lang);
     }
     s->state = STREAM_OPEN;
-    send_header(s);
+    send_header(s, s->from);
+    if (s->flags & MK_STREAM_AUTHENTICATED)
+        mk_jid_unref(&s->from);
     if (condition) {
         stream_close(s, condition, text);
         return false;
@@ -688,6 +699,7 @@ on_destroy(struct mk_session *session)
     mk_reader_free(&s->reader);
     mk_timer_free(&s->timer);
     mk_free(s->lang);
+    mk_jid_unref(&s->from);
     __atomic_fetch_sub(&s->c2s->connections, 1, __ATOMIC_RELAXED);
     mk_gauge_add(s->c2s->metrics.streams, -1);
     if (s->dirty) {

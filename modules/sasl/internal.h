@@ -144,6 +144,7 @@ struct profile {
      * login_start's. */
     void (*success)(struct sasl *sasl, struct mk_session *s, const struct mk_jid *account,
                     struct mk_str data, struct mk_stanza *request);
+    bool binds_to_claim; /* `from` of the stream's header must be the account */
 };
 
 struct login {

@@ -200,6 +200,16 @@ authzid_is(const struct login *l, const struct mk_jid *account)
     return same;
 }
 
+/* XEP-0388 §2.3: it cannot be somebody else than the stream's header says. */
+static bool
+claim_is(const struct login *l, const struct mk_jid *account)
+{
+    const struct mk_jid *claimed = l->sasl->c2s->claimed(l->session);
+
+    return !l->profile->binds_to_claim || l->mech->kind == MECH_ANONYMOUS || !claimed ||
+           mk_jid_same_bare(claimed, account);
+}
+
 void
 login_succeed(struct login *l, struct mk_str data)
 {
@@ -211,7 +221,7 @@ login_succeed(struct login *l, struct mk_str data)
     struct mk_jid *account = mk_jid_new(
         mk_buf_str(&l->user), mk_str_of(mk_host_name(mk_session_host(s))), (struct mk_str){0});
 
-    if (!account || !authzid_is(l, account)) {
+    if (!account || !authzid_is(l, account) || !claim_is(l, account)) {
         mk_jid_unref(&account);
         login_fail(l, profile, FAIL_INVALID_AUTHZID, NULL);
         return;

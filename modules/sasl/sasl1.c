@@ -55,7 +55,7 @@ success(struct sasl *sasl, struct mk_session *s, const struct mk_jid *account, s
     sasl->c2s->restart(s);
 }
 
-static const struct profile sasl1 = {challenge, failure, success};
+static const struct profile sasl1 = {challenge, failure, success, .binds_to_claim = false};
 
 static void
 on_auth(struct login *l, struct mk_stanza *st)

@@ -155,7 +155,7 @@ success(struct sasl *sasl, struct mk_session *s, const struct mk_jid *account, s
         bind_or_finish(pending, s);
 }
 
-static const struct profile sasl2 = {challenge, failure, success};
+static const struct profile sasl2 = {challenge, failure, success, .binds_to_claim = true};
 
 /* -- service "sasl" ---- */
 

@@ -24,13 +24,14 @@ class Talker:
         self.resumed = self.failed = 0
         self.broken_at, self.pauses, self.errors = None, [], []
         self.numbers = 0
+        self.ready = False      # stanzas may be written
         self.online = asyncio.Event()
 
     async def expect(self, pattern):
         while True:
             match = re.search(pattern, self.text, re.S)
             if match:
-                self.text = self.text[match.end():]
+                self.before, self.text = self.text[:match.start()], self.text[match.end():]
                 return match.group()
             data = await asyncio.wait_for(self.reader.read(65536), 20)
             if not data:
@@ -41,7 +42,7 @@ class Talker:
         self.writer.write(text.encode())
 
     async def connect(self):
-        port = random.choice(self.load.ports())
+        self.port = port = random.choice(self.load.ports())
         self.text = ""
         self.reader, self.writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 10)
         head = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost' version='1.0'>"
@@ -57,6 +58,7 @@ class Talker:
             answer = await self.expect("<resumed[^>]*/>|</failed>")
             if answer.startswith("<resumed"):
                 self.resumed += 1
+                self.ready = True
                 self.on_ack(int(re.search(r"\bh='(\d+)'", answer).group(1)))
                 for stanza in self.unacked:
                     self.write(stanza)
@@ -64,17 +66,25 @@ class Talker:
             self.failed += 1
         self.write("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>t</resource></bind></iq>")
         await self.expect("</iq>")
-        again, self.unacked, self.handled, self.acked, self.sent = self.unacked, [], 0, 0, 0
+        self.read_early()
         self.write(f"<enable xmlns='{NS}' resume='true'/>")
         self.previd = re.search(r"\bid='(\w+)'", await self.expect("<enabled[^>]*>")).group(1)
+        self.read_early()
+        again, self.unacked, self.handled, self.acked, self.sent = self.unacked, [], 0, 0, 0
+        self.ready = True
         self.send("<presence/>")
         for stanza in again:
             self.send(stanza)
 
+    def read_early(self):
+        """What comes before stream management is on is not counted."""
+        for match in ITEM.finditer(self.before):
+            self.on_item(match.group())
+
     def send(self, stanza):
         self.sent += 1
         self.unacked.append(stanza)
-        if self.online.is_set() or stanza == "<presence/>" or self.writer:
+        if self.ready:
             self.write(stanza)
 
     def on_ack(self, h):
@@ -86,8 +96,9 @@ class Talker:
     def say(self):
         self.numbers += 1
         self.load.sent_at[(self.user, self.numbers)] = time.monotonic()
+        self.load.sent_from[(self.user, self.numbers)] = self.port
         self.send(f"<message type='chat' to='{self.partner.jid}'><body>{self.user} {self.numbers} .</body></message>")
-        if self.writer and self.numbers % 3 == 0:
+        if self.ready and self.numbers % 3 == 0:
             self.write(f"<r xmlns='{NS}'/>")
 
     def on_item(self, text):
@@ -130,7 +141,7 @@ class Talker:
                     self.broken_at = time.monotonic()
                 if self.writer:
                     self.writer.close()
-                self.writer = None
+                self.writer, self.ready = None, False
                 await asyncio.sleep(0.02)   # the pause of a client before it dials again
 
 
@@ -139,7 +150,7 @@ class Load:
 
     def __init__(self, pairs, ports, interval=1.0):
         self.ports, self.interval, self.over = ports, interval, False
-        self.sent_at, self.latency = {}, []
+        self.sent_at, self.sent_from, self.latency = {}, {}, []
         self.talkers = [Talker(self, f"u{i}") for i in range(2 * pairs)]
         for i, talker in enumerate(self.talkers):
             talker.partner = self.talkers[i ^ 1]
@@ -178,15 +189,19 @@ class Load:
             if t.writer:
                 t.writer.close()
 
+    def lost(self):
+        """(sender, number) of those that neither came nor were answered."""
+        return [(t.partner.user, n) for t in self.talkers
+                for n in set(range(1, t.partner.numbers + 1)) - set(t.received) - set(t.partner.errors)]
+
     def account(self):
         """What became of all messages."""
-        lost = doubled = disordered = 0
+        lost, doubled, disordered = len(self.lost()), 0, 0
         for t in self.talkers:
             got = t.received
             doubled += len(got) - len(set(got))
             first = list(dict.fromkeys(got))
             disordered += sum(a > b for a, b in zip(first, first[1:]))
-            lost += t.partner.numbers - len(set(got) | set(n for n in t.partner.errors if isinstance(n, int)))
         pauses = sorted(p for t in self.talkers for p in t.pauses)
         return {"sent": sum(t.numbers for t in self.talkers), "received": sum(len(t.received) for t in self.talkers),
                 "answered with an error": sum(len(t.errors) for t in self.talkers),

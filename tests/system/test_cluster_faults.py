@@ -82,6 +82,7 @@ def test_what_was_sent_to_a_killed_node_is_stored_or_answered(make):
     alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1").presence()
     cluster.wait_sessions(2)
     talk(alice, bob, "you are there")
+    talk(bob, alice, "so are you")      # behind it on the link: that the first has arrived
     cluster.nodes[1].kill()
     for i in range(20):
         alice.message("u1@localhost/test", f"number {i}")

@@ -59,3 +59,25 @@ def test_a_rolling_restart_loses_doubles_and_reorders_nothing(cluster):
     for what in ("lost", "doubled", "out of order", "answered with an error", "streams not resumed"):
         assert account[what] == 0, account
     assert offline(cluster) == 0
+
+
+def test_after_a_hard_kill_only_what_the_dead_node_alone_held_is_missing(cluster):
+    async def story():
+        load = Load(PAIRS, lambda: ports(cluster), interval=0.3)
+        async with load:
+            await asyncio.sleep(2)
+            dead = cluster.nodes[1]
+            dead_port = dead.port()
+            await asyncio.to_thread(dead.kill)
+            await asyncio.sleep(3)
+            await load.finish(10)
+            return load.account(), load.lost(), dead_port, load.sent_from
+
+    account, lost, dead_port, sent_from = asyncio.run(story())
+    print(json.dumps(account, indent=1))
+    print(f"{offline(cluster)} in the offline store")
+    assert account["sent"] == account["received"] - account["doubled"] + account["answered with an error"] + account["lost"]
+    # What came from a client of a living node was kept there until the dead one had said that it is safe.
+    assert [m for m in lost if sent_from[m] != dead_port] == []
+    assert len(lost) < account["sent"] // 50
+    assert account["streams not resumed"] > 0
