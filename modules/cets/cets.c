@@ -58,6 +58,91 @@ be_refused(struct cets *c, const char *why)
     mk_admin_stop(c->module);
 }
 
+/* -- what must be the same on all nodes ---------------------------------------------------------- */
+
+static int
+compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* `key=a,b,c;`, sorted; takes the names. */
+static void
+add_names(struct mk_buf *out, const char *key, char **names, size_t count)
+{
+    qsort(names, count, sizeof(*names), compare_names);
+    mk_buf_printf(out, "%s=", key);
+    for (size_t i = 0; i < count; i++) {
+        mk_buf_printf(out, "%s%s", i ? "," : "", names[i]);
+        mk_free(names[i]);
+    }
+    mk_buf_add_byte(out, ';');
+    mk_free(names);
+}
+
+/* All modules have opened their tables by now. */
+static void
+describe_self(struct replica *r)
+{
+    struct mk_buf info = {0};
+    char **names = NULL;
+    struct mk_host *h;
+    size_t n = 0;
+
+    mk_buf_printf(&info, "version=%s;", mk_server_version());
+    for (; (h = mk_host_nth(n)); n++) {
+        names = mk_realloc(names, (n + 1) * sizeof(*names));
+        names[n] = mk_strdup(mk_host_name(h));
+    }
+    add_names(&info, "hosts", names, n);
+    names = NULL;
+    for (n = 0; n < replica_table_count(r); n++) {
+        names = mk_realloc(names, (n + 1) * sizeof(*names));
+        names[n] = mk_printf_new("%s/%u", replica_table_name(r, (unsigned)n),
+                                 replica_table_version(r, (unsigned)n));
+    }
+    add_names(&info, "tables", names, n);
+    replica_set_info(r, mk_buf_str(&info));
+    mk_buf_release(&info);
+}
+
+/* The value of `key` in what a node showed. */
+static struct mk_str
+shown(struct mk_str info, const char *key)
+{
+    size_t len = strlen(key);
+
+    while (info.len) {
+        const char *end = memchr(info.p, ';', info.len);
+        size_t part = end ? (size_t)(end - info.p) : info.len;
+
+        if (part > len && memcmp(info.p, key, len) == 0 && info.p[len] == '=')
+            return (struct mk_str){info.p + len + 1, part - len - 1};
+        part += part < info.len;
+        info.p += part;
+        info.len -= part;
+    }
+    return (struct mk_str){0};
+}
+
+/* Users of a host that one node does not serve cannot be reached through it: an administrator must know. */
+static void
+compare_with(struct cets *c, const struct peer_view *v)
+{
+    static const char *const keys[] = {"hosts", "tables"};
+
+    for (size_t i = 0; i < MK_COUNT(keys); i++) {
+        struct mk_str theirs = shown(v->info, keys[i]), ours = shown(replica_info(c->replica), keys[i]);
+
+        if (!mk_str_eq(theirs, ours))
+            mk_log(c->module, MK_LOG_WARN, "cets.mismatch",
+                   "node '%s' is configured otherwise: its %s are '%.*s', here '%.*s'", v->name, keys[i],
+                   (int)theirs.len, theirs.p ? theirs.p : "", (int)ours.len, ours.p ? ours.p : "");
+    }
+}
+
+/* -- what happens to peers ------------------------------------------------------------------- */
+
 static void
 note_peer(struct cets *c, enum replica_note what, struct peer *peer)
 {
@@ -78,6 +163,7 @@ note_peer(struct cets *c, enum replica_note what, struct peer *peer)
         }
         mk_log(c->module, MK_LOG_INFO, "cets.joined", "node '%s' (number %u) joined: %zu records of its own",
                v.name, v.number, v.records);
+        compare_with(c, &v);
         tell_event("node_joined", v.name);
         break;
     case REPLICA_SUSPECTED:
@@ -373,26 +459,13 @@ make_metrics(struct mk_module *m, struct cets *c)
 }
 
 /* What nodes show each other: a difference is named at the join. */
-static struct mk_str
-describe_self(struct mk_buf *b)
-{
-    struct mk_host *h;
-
-    mk_buf_printf(b, "version=%s;hosts=", mk_server_version());
-    for (size_t i = 0; (h = mk_host_nth(i)); i++)
-        mk_buf_printf(b, "%s%s", i ? "," : "", mk_host_name(h));
-    return mk_buf_str(b);
-}
-
 static void
 make_replica(struct cets *c, const struct cets_conf *conf)
 {
     struct replica_out out = {c, tables_changed, tables_done, on_wake, on_close, on_note};
-    struct mk_buf info = {0};
     struct replica_config config = {.cluster = conf->cluster,
                                     .name = mk_server_node(),
                                     .start = (uint64_t)mk_time_us() / 1000,
-                                    .info = describe_self(&info),
                                     .heartbeat = conf->heartbeat,
                                     .dead_after = conf->dead_after,
                                     .grace = conf->grace,
@@ -405,7 +478,6 @@ make_replica(struct cets *c, const struct cets_conf *conf)
         mk_random(&config.incarnation, sizeof(config.incarnation));
     while (config.incarnation == 0);
     c->replica = replica_new(&config, &out);
-    mk_buf_release(&info);
 }
 
 static int
@@ -447,6 +519,7 @@ start(struct mk_module *m, struct mk_error *err)
     const struct cets_conf *conf = mk_module_conf(m, NULL);
     struct cets *c = mk_module_get(m);
 
+    describe_self(c->replica);
     c->listener = mk_listen(m, "cluster", conf->listen, links_accept, c, err);
     if (!c->listener)
         return -1;

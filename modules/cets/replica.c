@@ -313,6 +313,20 @@ replica_wait(struct replica *r, void *waiter, uint64_t deadline)
 
 /* -- life ----------------------------------------------------------------------------------- */
 
+void
+replica_set_info(struct replica *r, struct mk_str info)
+{
+    mk_free(r->info);
+    r->info = mk_str_dup(info);
+    r->config.info = (struct mk_str){r->info, info.len};
+}
+
+struct mk_str
+replica_info(const struct replica *r)
+{
+    return r->config.info;
+}
+
 struct replica *
 replica_new(const struct replica_config *config, const struct replica_out *out)
 {
@@ -321,8 +335,7 @@ replica_new(const struct replica_config *config, const struct replica_out *out)
     r->config = *config;
     r->config.cluster = r->cluster = mk_strdup(config->cluster);
     r->config.name = r->name = mk_strdup(config->name);
-    r->info = mk_str_dup(config->info);
-    r->config.info.p = r->info;
+    replica_set_info(r, config->info);
     r->out = *out;
     r->waiters_end = &r->waiters;
     oplog_init(&r->log, 1);

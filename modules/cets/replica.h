@@ -77,6 +77,10 @@ enum peer_state {
     PEER_GONE,                  /* left or expired: nothing of it is here */
 };
 
+/* What is shown to peers that connect from now on; copied. */
+void replica_set_info(struct replica *r, struct mk_str info);
+struct mk_str replica_info(const struct replica *r);    /* borrowed */
+
 struct peer_view {
     const char *name;
     uint16_t number;

@@ -121,6 +121,7 @@ leave_end(struct sm_leave *l, uint8_t status)
     mk_free(l);
     mk_module_leave(m->module);
     if (drained) {
+        __atomic_fetch_add(&m->drained, status == ANSWER_OK, __ATOMIC_RELAXED);
         __atomic_fetch_sub(&m->to_drain, 1, __ATOMIC_RELEASE);
         drain_go_on(m);
     }
@@ -659,8 +660,8 @@ sm_drain(struct sm_module *m)
         mk_post(m->module, mk_worker_nth(i), drain_here, m);
     while (__atomic_load_n(&m->to_drain, __ATOMIC_ACQUIRE) > 0 && mk_now_ms() < until)
         usleep(1000);
-    mk_log(m->module, MK_LOG_INFO, "sm.drained", "%lld sessions could not go to another node",
-           (long long)__atomic_load_n(&m->to_drain, __ATOMIC_ACQUIRE));
+    mk_log(m->module, MK_LOG_INFO, "sm.drained", "%lld sessions went to other nodes, %lld were left when time was over",
+           (long long)__atomic_load_n(&m->drained, __ATOMIC_ACQUIRE), (long long)__atomic_load_n(&m->to_drain, __ATOMIC_ACQUIRE));
 }
 
 int

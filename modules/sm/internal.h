@@ -92,6 +92,7 @@ struct sm_module {
     struct mk_cluster_channel *channel;
     struct mk_hook *leaves, *arrives;
     bool draining;                  /* atomic: this node stops and takes no sessions */
+    int64_t drained;                /* atomic: sessions that went to another node when this one stopped */
     int64_t to_drain;               /* atomic: sessions that are not at another node yet */
     uint32_t next_node, next_worker;    /* atomic: whose turn it is */
     struct {

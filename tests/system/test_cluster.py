@@ -137,3 +137,18 @@ def test_blocking_holds_on_every_node(cluster, login):
     assert "result" in bob.iq("set", "<unblock xmlns='urn:xmpp:blocking'/>")
     alice.message(bob.jid, "now")
     assert "now" in bob.stanza("^<message")
+
+
+def test_a_node_with_other_hosts_is_named_in_the_log(tmp_path):
+    cluster = Cluster(tmp_path, kind="sqlite")
+    try:
+        cluster.make()
+        other = cluster.make()
+        other.ini.write_text(other.ini.read_text().replace("hosts = localhost", "hosts = localhost, elsewhere.example"))
+        for node in cluster.nodes:
+            node.start(wait=False)
+        cluster.nodes[0].wait_log("node 'n1' is configured otherwise: its hosts are "
+                                  "'elsewhere.example,localhost', here 'localhost'")
+        other.wait_log("node 'n0' is configured otherwise")
+    finally:
+        cluster.down()
