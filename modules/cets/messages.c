@@ -24,6 +24,7 @@ struct item {
     uint64_t seq;
     struct cets *cets;
     struct mk_worker *worker;
+    struct mk_cluster_channel *channel;
     mk_cluster_done_fn done;
     void *arg;
     bool queued;                    /* the other end may not have it yet */
@@ -133,7 +134,7 @@ tell_asker(void *arg)
     item_free(item);
 }
 
-/* Both the queue and the asker are done with it. */
+/* Both the queue and the asker are done with it. The asker's module waits for that before it goes. */
 static void
 item_over(struct item *item, enum mk_cluster_result result)
 {
@@ -141,9 +142,9 @@ item_over(struct item *item, enum mk_cluster_result result)
     if (!item->done)
         item_free(item);
     else if (item->worker == mk_worker_self())
-        mk_defer(item->cets->module, tell_asker, item);
+        mk_defer(item->channel->module, tell_asker, item);
     else
-        mk_post(item->cets->module, item->worker, tell_asker, item);
+        mk_post(item->channel->module, item->worker, tell_asker, item);
 }
 
 /* -- queues --------------------------------------------------------------------------------- */
@@ -446,6 +447,47 @@ messages_receive(struct cets *c, struct conn *conn, struct mk_str frame)
 
 /* -- the service ---------------------------------------------------------------------------- */
 
+/* The asker does not wait any longer; the request still goes out. */
+static void
+abandon(struct item *item)
+{
+    struct item *end = mk_zalloc(sizeof(*end));
+
+    *end = (struct item){.cets = item->cets, .channel = item->channel, .worker = item->worker,
+                         .done = item->done, .arg = item->arg, .answer = item->answer};
+    item->done = NULL;
+    item->answer = (struct mk_buf){0};
+    item_over(end, item->answered ? MK_CLUSTER_ANSWERED : MK_CLUSTER_LOST);
+    if (!item->queued)
+        item_free(item);
+}
+
+static void
+abandon_all(struct queue *q, const struct mk_cluster_channel *channel)
+{
+    /* Answered, though the other end has not said yet that it came: in the queue alone. */
+    for (struct item *item = q->first; item; item = item->next) {
+        if (item->answered && item->done && item->channel == channel)
+            abandon(item);
+    }
+    for (size_t i = 0; i < q->pending_size; i++) {
+        struct item **p = &q->pending[i];
+
+        while (*p) {
+            struct item *item = *p;
+
+            if (item->channel == channel) {
+                *p = item->next_pending;
+                q->pending_count--;
+                abandon(item);
+            } else {
+                p = &item->next_pending;
+            }
+        }
+    }
+}
+
+/* Its module goes: nobody hears of answers any more. */
 static void
 channel_closed(void *thing)
 {
@@ -453,6 +495,8 @@ channel_closed(void *thing)
 
     pthread_mutex_lock(&channel->cets->lock);
     channel->fn = NULL;
+    for (struct queue *q = channel->cets->queues; q; q = q->next)
+        abandon_all(q, channel);
     pthread_mutex_unlock(&channel->cets->lock);
 }
 
@@ -491,14 +535,15 @@ svc_channel(void *self, struct mk_module *m, const char *name, mk_cluster_fn fn,
 
 /* A request that is not sent: told later all the same. */
 static void
-refuse(struct cets *c, mk_cluster_done_fn done, void *arg, enum mk_cluster_result result)
+refuse(struct mk_cluster_channel *channel, mk_cluster_done_fn done, void *arg, enum mk_cluster_result result)
 {
     struct item *item;
 
     if (!done)
         return;
     item = mk_zalloc(sizeof(*item));
-    *item = (struct item){.cets = c, .worker = mk_worker_self(), .done = done, .arg = arg};
+    *item = (struct item){.cets = channel->cets, .channel = channel, .worker = mk_worker_self(),
+                          .done = done, .arg = arg};
     item_over(item, result);
 }
 
@@ -514,12 +559,13 @@ request(struct mk_cluster_channel *channel, struct queue *q, struct mk_str data,
 
     if (q->bytes + data.len > conf->queue_max || data.len > MK_CLUSTER_DATA_MAX) {
         mk_counter_add(c->count.full, 1);
-        refuse(c, done, arg, MK_CLUSTER_FULL);
+        refuse(channel, done, arg, MK_CLUSTER_FULL);
         return;
     }
     flush_answers(q);
     item = item_new(q, FRAME_REQUEST, (struct mk_str){(char *)&id, 4}, data);
     item->worker = mk_worker_self();
+    item->channel = channel;
     item->done = done;
     item->arg = arg;
     append(q, item);
@@ -541,7 +587,7 @@ svc_send(struct mk_cluster_channel *channel, uint32_t node, struct mk_str data,
         request(channel, q, data, done, arg);
     } else {
         mk_counter_add(c->count.lost, 1);
-        refuse(c, done, arg, MK_CLUSTER_LOST);
+        refuse(channel, done, arg, MK_CLUSTER_LOST);
     }
     pthread_mutex_unlock(&c->lock);
 }
@@ -584,7 +630,7 @@ svc_send_all(struct mk_cluster_channel *channel, struct mk_str data, mk_cluster_
         request(channel, q, data, round ? one_of_all : NULL, round);
     }
     if (round)
-        refuse(c, one_of_all, round, MK_CLUSTER_ANSWERED);
+        refuse(channel, one_of_all, round, MK_CLUSTER_ANSWERED);
     pthread_mutex_unlock(&c->lock);
 }
 
