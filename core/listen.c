@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "log-internal.h"
@@ -33,6 +35,7 @@ struct mk_listener {
     mk_accept_fn fn;
     void *arg;
     char *what;
+    char *path;                 /* of a Unix socket */
     unsigned port;
     size_t count;
     struct socket sockets[];
@@ -67,7 +70,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 
     (void)what;
     for (int i = 0; i < ACCEPT_BATCH; i++) {
-        struct sockaddr_storage peer;
+        struct sockaddr_storage peer = {0};
         socklen_t len = sizeof(peer);
         int client = accept4(fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
@@ -178,6 +181,8 @@ start_on_worker(struct mk_worker *w, void *arg)
     struct mk_listener *l = arg;
     struct socket *s = &l->sockets[w->index];
 
+    if (s->fd < 0 || !l->fn)
+        return;
     s->event = event_new(w->base, s->fd, EV_READ | EV_PERSIST, on_accept, s);
     s->rest = event_new(w->base, -1, 0, rest_over, s);
     if (!s->event || !s->rest || event_add(s->event, NULL) < 0)
@@ -207,6 +212,9 @@ listener_free(struct mk_listener *l)
         if (l->sockets[i].fd >= 0)
             close(l->sockets[i].fd);
     }
+    if (l->path)
+        unlink(l->path);
+    mk_free(l->path);
     mk_free(l->what);
     mk_free(l);
 }
@@ -217,14 +225,78 @@ listener_undo(void *thing)
     listener_free(thing);
 }
 
+/* A socket that nobody listens on any more stands in the way. One that somebody does is left alone. */
+static int
+remove_dead(const struct sockaddr_un *a, struct mk_error *err)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool alive = fd >= 0 && connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0;
+    struct stat st;
+
+    if (fd >= 0)
+        close(fd);
+    if (alive)
+        return mk_fail(err, "cannot listen on '%s': another process does", a->sun_path);
+    if (lstat(a->sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
+        unlink(a->sun_path);
+    return 0;
+}
+
+static int
+open_unix(struct mk_listener *l, const char *path, struct mk_error *err)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd, rc;
+    mode_t old;
+
+    if (strlen(path) >= sizeof(a.sun_path))
+        return mk_fail(err, "the path '%s' is longer than %zu characters", path, sizeof(a.sun_path) - 1);
+    strcpy(a.sun_path, path);
+    if (remove_dead(&a, err) < 0)
+        return -1;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return mk_fail(err, "cannot make a socket for '%s': %s", path, strerror(errno));
+    l->sockets[0].fd = fd;
+    old = umask(0117);
+    rc = bind(fd, (struct sockaddr *)&a, sizeof(a));
+    umask(old);
+    if (rc < 0 || listen(fd, BACKLOG) < 0)
+        return mk_fail(err, "cannot listen on '%s': %s", path, strerror(errno));
+    l->path = mk_strdup(path);
+    return 0;
+}
+
+static int
+open_network(struct mk_listener *l, const char *address, struct mk_error *err)
+{
+    struct sockaddr_storage a;
+    socklen_t len = 0;
+
+    if (parse_address(address, &a, &len) < 0)
+        return mk_fail(err, "'%s' is not an address", address);
+    if (*port_of(&a) && probe(&a, len, address, err) < 0)
+        return -1;
+    for (size_t i = 0; i < l->count; i++) {
+        l->sockets[i].fd = open_socket(&a, len, address, err);
+        if (l->sockets[i].fd < 0)
+            return -1;
+        /* The first one tells which port the others must have. */
+        len = sizeof(a);
+        if (getsockname(l->sockets[i].fd, (struct sockaddr *)&a, &len) < 0)
+            return mk_fail(err, "cannot ask for the port of '%s': %s", address, strerror(errno));
+        l->port = ntohs(*port_of(&a));
+    }
+    return 0;
+}
+
 struct mk_listener *
 mk_listen(struct mk_module *m, const char *what, const char *address, mk_accept_fn fn, void *arg,
           struct mk_error *err)
 {
+    bool is_unix = strncmp(address, "unix:", 5) == 0;
     size_t count = mk_worker_count();
     struct mk_listener *l = mk_zalloc(sizeof(*l) + count * sizeof(l->sockets[0]));
-    struct sockaddr_storage a;
-    socklen_t len = 0;
 
     l->module = m;
     l->fn = fn;
@@ -233,32 +305,24 @@ mk_listen(struct mk_module *m, const char *what, const char *address, mk_accept_
     l->count = count;
     for (size_t i = 0; i < count; i++)
         l->sockets[i] = (struct socket){.listener = l, .worker = mk_worker_nth(i), .fd = -1};
-    if (parse_address(address, &a, &len) < 0) {
-        mk_fail(err, "'%s' is not an address", address);
-        goto fail;
-    }
-    if (*port_of(&a) && probe(&a, len, address, err) < 0)
-        goto fail;
-    for (size_t i = 0; i < count; i++) {
-        l->sockets[i].fd = open_socket(&a, len, address, err);
-        if (l->sockets[i].fd < 0)
-            goto fail;
-        /* The first one tells which port the others must have. */
-        len = sizeof(a);
-        if (getsockname(l->sockets[i].fd, (struct sockaddr *)&a, &len) < 0) {
-            mk_fail(err, "cannot ask for the port of '%s': %s", address, strerror(errno));
-            goto fail;
-        }
-        l->port = ntohs(*port_of(&a));
+    if ((is_unix ? open_unix(l, address + 5, err) : open_network(l, address, err)) < 0) {
+        listener_free(l);
+        return NULL;
     }
     mki_workers_barrier(start_on_worker, l);
     mki_own(m, listener_undo, l);
-    mki_log(MK_LOG_INFO, "listen", "listening for '%s' on %.*s:%u", what,
-            (int)(strrchr(address, ':') - address), address, l->port);
+    if (is_unix)
+        mki_log(MK_LOG_INFO, "listen", "listening for '%s' on %s", what, address + 5);
+    else
+        mki_log(MK_LOG_INFO, "listen", "listening for '%s' on %.*s:%u", what,
+                (int)(strrchr(address, ':') - address), address, l->port);
     return l;
-fail:
-    listener_free(l);
-    return NULL;
+}
+
+int
+mk_listener_socket(const struct mk_listener *l, const struct mk_worker *w)
+{
+    return l->sockets[w->index].fd;
 }
 
 unsigned

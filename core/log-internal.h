@@ -37,4 +37,9 @@ void mki_log_fatal(const char *fmt, ...) MK_PRINTF(1, 2) __attribute__((cold));
 /* The descriptor lines go to, for the crash handler. */
 int mki_log_fd(void);
 
+/* log-tail.c: the last lines, for whoever looks at them later. */
+struct mk_log_line;
+void mki_log_tail_add(struct mk_log_line *line);
+void mki_log_tail_free(void);
+
 #endif

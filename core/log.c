@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <meerkat/admin.h>
 #include <meerkat/session.h>
 
 #include "base-internal.h"
@@ -126,6 +127,28 @@ mki_log_level_of(const char *module)
     }
     pthread_mutex_unlock(&lock);
     return level;
+}
+
+enum mk_log_level
+mk_log_level_get(const char *module)
+{
+    enum mk_log_level level;
+
+    if (module)
+        return mki_log_level_of(module);
+    pthread_mutex_lock(&lock);
+    level = current.level;
+    pthread_mutex_unlock(&lock);
+    return level;
+}
+
+void
+mk_log_level_set(enum mk_log_level level)
+{
+    pthread_mutex_lock(&lock);
+    current.level = level;
+    pthread_mutex_unlock(&lock);
+    mki_log_levels_changed();
 }
 
 int
@@ -264,6 +287,16 @@ write_line(const struct line *l)
     (void)done;         /* nowhere to tell */
 }
 
+static void
+keep(const struct line *l)
+{
+    struct mk_log_line kept = {.size = sizeof(kept), .when = mk_time_us(), .level = l->level,
+                               .module = l->module, .event = l->event, .text = l->text, .jid = l->jid,
+                               .peer = l->peer && *l->peer ? l->peer : NULL};
+
+    mki_log_tail_add(&kept);
+}
+
 static MK_PRINTF(2, 0) void
 log_line(struct line *l, const char *fmt, va_list ap)
 {
@@ -278,6 +311,7 @@ log_line(struct line *l, const char *fmt, va_list ap)
         snprintf(text + n, sizeof(text) - (size_t)n, " (%u more like this were left out)",
                  suppressed);
     l->text = text;
+    keep(l);
     write_line(l);
 }
 

@@ -14,6 +14,8 @@ int mki_option_parse(const struct mk_option *o, const char *text, const char *ba
 void mki_option_free(const struct mk_option *options, void *conf);
 /* Are the two values of this option equal? */
 bool mki_option_same(const struct mk_option *o, const void *a, const void *b);
+/* Has the option its default? */
+bool mki_option_is_preset(const struct mk_option *o, const void *conf);
 /* Puts a copy of the value in `from` in the place of the one in `to`. */
 void mki_option_copy(const struct mk_option *o, void *to, const void *from);
 /* Appends what values the option takes: "size, 1K to 64K"; `explain`: and how one is written. */

@@ -5,6 +5,8 @@
 
 #include "option-internal.h"
 
+#include <meerkat/admin.h>
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -379,6 +381,27 @@ mki_option_same(const struct mk_option *o, const void *a, const void *b)
     }
 }
 
+bool
+mki_option_is_preset(const struct mk_option *o, const void *conf)
+{
+    union {
+        uint64_t number;
+        void *pointer;
+        struct mk_option_list list;
+    } value = {0};
+    struct mk_option alone[] = {*o, MK_OPTION_END}, there = *o;
+    bool same;
+
+    alone[0].offset = 0;
+    if (mki_option_parse(&alone[0], o->preset ? o->preset : "", NULL, &value, NULL) < 0)
+        return false;
+    /* Compared as structures whose field is at the same offset. */
+    there.offset = 0;
+    same = mki_option_same(&there, &value, (const char *)conf + o->offset);
+    mki_option_free(alone, &value);
+    return same;
+}
+
 void
 mki_option_allowed(const struct mk_option *o, bool explain, struct mk_buf *out)
 {
@@ -406,6 +429,73 @@ mki_option_allowed(const struct mk_option *o, bool explain, struct mk_buf *out)
         mk_buf_printf(out, ", at least %s", o->min);
     else if (o->max)
         mk_buf_printf(out, ", at most %s", o->max);
+}
+
+void
+mk_option_allowed(const struct mk_option *o, struct mk_buf *out)
+{
+    mki_option_allowed(o, false, out);
+}
+
+/* In the largest unit that leaves no rest. */
+static void
+put_units(uint64_t n, const struct unit *units, struct mk_buf *out)
+{
+    const struct unit *best = units;
+
+    for (const struct unit *u = units; n && u->name; u++) {
+        if (n % u->factor == 0 && u->factor > best->factor)
+            best = u;
+    }
+    mk_buf_printf(out, "%llu%s", (unsigned long long)(n / best->factor), best->name);
+}
+
+static void
+put_list(const struct mk_option_list *list, struct mk_buf *out)
+{
+    for (size_t i = 0; i < list->count; i++)
+        mk_buf_printf(out, "%s%s", i ? ", " : "", list->items[i]);
+}
+
+void
+mk_option_text(const struct mk_option *o, const void *conf, struct mk_buf *out)
+{
+    const void *field = (const char *)conf + o->offset;
+
+    switch (o->type) {
+    case MK_TYPE_BOOL:
+        mk_buf_add_cstr(out, *(const bool *)field ? "yes" : "no");
+        break;
+    case MK_TYPE_INT:
+        mk_buf_printf(out, "%lld", (long long)*(const int64_t *)field);
+        break;
+    case MK_TYPE_ENUM:
+        mk_buf_add_cstr(out, o->choices[*(const int *)field]);
+        break;
+    case MK_TYPE_PERIOD:
+        put_units(*(const uint64_t *)field, period_units, out);
+        break;
+    case MK_TYPE_SIZE:
+        put_units(*(const uint64_t *)field, size_units, out);
+        break;
+    case MK_TYPE_JID:
+        if (*(struct mk_jid *const *)field)
+            mk_buf_add_str(out, mk_jid_text(*(struct mk_jid *const *)field));
+        break;
+    case MK_TYPE_LIST:
+    case MK_TYPE_ADDRESSES:
+        put_list(field, out);
+        break;
+    case MK_TYPE_STRING:
+    case MK_TYPE_PATH:
+    case MK_TYPE_MODULE:
+        if (*(char *const *)field)
+            mk_buf_add_cstr(out, *(char *const *)field);
+        break;
+    case MK_TYPE_SECRET:
+    case MK_TYPE_END:
+        break;
+    }
 }
 
 /* A default that is shown and a bound that is checked must be values of the option. */

@@ -58,6 +58,11 @@ void mki_describe_module(const struct mk_module *m, FILE *out);
 int mki_server_reload(struct mk_error *err);
 int mki_server_module(const char *what, const char *name, struct mk_error *err);
 void mki_server_stop(void);
+/* The readiness check "server" (admin.h). */
+const char *mki_server_not_ready(void *arg);
+/* The main thread's loop. */
+struct event_base;
+struct event_base *mki_server_base(void);
 /* A short text for `status`. */
 void mki_server_tell(struct mk_buf *out);
 
@@ -65,7 +70,6 @@ void mki_server_tell(struct mk_buf *out);
 void mki_registry_tell(struct mk_buf *out);
 
 /* control.c: a Unix socket that takes a line and answers with lines. */
-struct event_base;
 int mki_control_start(struct event_base *base, const char *path, struct mk_error *err);
 void mki_control_stop(void);
 

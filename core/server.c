@@ -14,6 +14,7 @@
 #define _LGPL_SOURCE
 #include <urcu/urcu-memb.h>
 
+#include <meerkat/admin.h>
 #include <meerkat/jid.h>
 
 #include "loader-internal.h"
@@ -62,6 +63,7 @@ static struct {
     char node[256];
     struct event_base *base;
     bool stopping;
+    bool ready;                 /* atomic: started, and not stopping */
     uint64_t started;
 } server;
 
@@ -81,6 +83,27 @@ const char *
 mk_state_dir(void)
 {
     return server.conf.state_dir;
+}
+
+uint64_t
+mk_server_uptime_ms(void)
+{
+    return mki_clock_ms() - server.started;
+}
+
+const char *
+mki_server_not_ready(void *arg)
+{
+    (void)arg;
+    if (__atomic_load_n(&server.ready, __ATOMIC_ACQUIRE))
+        return NULL;
+    return server.stopping ? "stopping" : "starting";
+}
+
+struct event_base *
+mki_server_base(void)
+{
+    return server.base;
 }
 
 void
@@ -308,6 +331,78 @@ read_again(void)
                         server.args->sets, server.args->set_count);
 }
 
+int
+mk_config_check(struct mk_buf *errors_out)
+{
+    struct mki_ini *ini = read_again();
+    struct mki_core_conf conf = {0};
+    struct mki_reload *reload;
+    int rc;
+
+    fill_core(ini, &conf);
+    apply_log(ini, false);
+    reload = mki_reload_prepare(ini, &server.conf.module_path, &server.conf.hosts, &conf.hosts);
+    mki_reload_discard(&reload);
+    mk_buf_add_str(errors_out, mk_buf_str(&ini->errors));
+    rc = ini->error_count ? -1 : 0;
+    mki_option_free(mki_core_options, &conf);
+    mki_ini_free(&ini);
+    return rc;
+}
+
+struct config_each {
+    void (*fn)(const struct mk_config_value *value, void *arg);
+    void *arg;
+};
+
+static void
+tell_options(struct config_each *each, const char *section, const struct mk_option *options, const void *conf)
+{
+    struct mk_buf text = {0};
+
+    for (const struct mk_option *o = options; o && o->type != MK_TYPE_END; o++) {
+        struct mk_config_value v = {.size = sizeof(v), .section = section, .key = o->name, .option = o};
+        const char *const *secret = (const void *)((const char *)conf + o->offset);
+
+        mk_buf_clear(&text);
+        mk_option_text(o, conf, &text);
+        v.value = o->type == MK_TYPE_SECRET && *secret && **secret ? NULL : mk_buf_cstr(&text);
+        v.preset = v.value && mki_option_is_preset(o, conf);
+        each->fn(&v, each->arg);
+    }
+    mk_buf_release(&text);
+}
+
+static void
+tell_module(struct config_each *each, const struct mk_module *m)
+{
+    tell_options(each, m->def.name, m->def.options, m->conf->common);
+    for (size_t i = 0; i < m->conf->host_count; i++) {
+        char *section = m->conf->hosts[i] ? mk_printf_new("%s@%s", m->def.name, mk_host_name(mk_host_nth(i)))
+                                          : NULL;
+
+        if (section)
+            tell_options(each, section, m->def.options, m->conf->hosts[i]);
+        mk_free(section);
+    }
+}
+
+void
+mk_config_each(void (*fn)(const struct mk_config_value *value, void *arg), void *arg)
+{
+    struct config_each each = {fn, arg};
+
+    tell_options(&each, "meerkat", mki_core_options, &server.conf);
+    for (size_t i = 0; i < mki_module_count(); i++)
+        tell_module(&each, mki_module_nth(i));
+}
+
+void
+mk_module_each_file(void (*fn)(const char *name, void *arg), void *arg)
+{
+    mki_modules_each_file(&server.conf.module_path, fn, arg);
+}
+
 /* All is parsed and checked, and the log opened, before anything is put in force. */
 static int
 reload_checked(struct mki_ini *ini, struct mki_core_conf *conf, struct mk_error *err)
@@ -455,6 +550,7 @@ stop(void)
 {
     uint64_t limit = server.conf.stop_timeout;
 
+    __atomic_store_n(&server.ready, false, __ATOMIC_RELEASE);
     mki_notify("STOPPING=1");
     signal(SIGALRM, on_deadline);
     alarm((unsigned)(limit / 1000 + 1));
@@ -481,6 +577,7 @@ wait_for_signals(void)
     mki_log(MK_LOG_INFO, "server.ready", "meerkatd %s is ready: %zu modules, %zu workers",
             PACKAGE_VERSION, mki_module_count(), mk_worker_count());
     mki_notify("READY=1");
+    __atomic_store_n(&server.ready, true, __ATOMIC_RELEASE);
     while (!server.stopping && event_base_dispatch(server.base) == 0)
         ;
     for (size_t i = 0; i < MK_COUNT(signals); i++)
@@ -515,91 +612,10 @@ mki_server_run(const struct mki_args *args)
         event_base_free(server.base);
     }
     mki_ini_free(&ini);
+    mki_log_tail_free();
     forget_all();
     if (rc == 0)
         mki_log(MK_LOG_INFO, "server.stopped", "meerkatd has stopped");
     urcu_memb_unregister_thread();
     return rc;
-}
-
-/* -- for modules ---------------------------------------------------------------------------- */
-
-struct admin {
-    struct mk_module *module;
-    struct mk_worker *worker;
-    char *what, *name;
-    mk_done_fn done;
-    void *arg;
-    struct mk_error err;
-    int rc;
-};
-
-static void
-admin_done(void *arg)
-{
-    struct admin *a = arg;
-
-    a->done(a->rc < 0 ? &a->err : NULL, a->arg);
-    mk_free(a->what);
-    mk_free(a->name);
-    mk_free(a);
-}
-
-static void
-admin_run(evutil_socket_t fd, short what, void *arg)
-{
-    struct admin *a = arg;
-
-    (void)fd;
-    (void)what;
-    if (a->name)
-        a->rc = mki_server_module(a->what, a->name, &a->err);
-    else
-        a->rc = mki_server_reload(&a->err);
-    mk_post(NULL, a->worker, admin_done, a);
-}
-
-/* libevent's one-shot event wakes the main loop from any thread (it is made with locking). */
-static void
-admin_post(struct mk_module *m, const char *what, const char *name, mk_done_fn done, void *arg)
-{
-    struct admin *a = mk_zalloc(sizeof(*a));
-    struct timeval now = {0, 0};
-
-    *a = (struct admin){.module = m, .worker = mk_worker_self(), .what = mk_strdup(what),
-                        .name = mk_strdup(name), .done = done, .arg = arg};
-    MK_ASSERT(a->worker);
-    if (event_base_once(server.base, -1, EV_TIMEOUT, admin_run, a, &now) < 0)
-        MK_BUG("the main loop takes no events");
-}
-
-void
-mk_admin_module_load(struct mk_module *m, const char *name, mk_done_fn done, void *arg)
-{
-    admin_post(m, "load", name, done, arg);
-}
-
-void
-mk_admin_module_unload(struct mk_module *m, const char *name, mk_done_fn done, void *arg)
-{
-    admin_post(m, "unload", name, done, arg);
-}
-
-void
-mk_admin_module_reload(struct mk_module *m, const char *name, mk_done_fn done, void *arg)
-{
-    admin_post(m, "reload", name, done, arg);
-}
-
-void
-mk_admin_reload(struct mk_module *m, mk_done_fn done, void *arg)
-{
-    admin_post(m, "config", NULL, done, arg);
-}
-
-void
-mk_admin_stop(struct mk_module *m)
-{
-    (void)m;
-    kill(getpid(), SIGTERM);
 }

@@ -84,6 +84,24 @@ mki_leave(void)
         self->callback_depth--;
 }
 
+void
+mk_callback_begin(void)
+{
+    mki_enter();
+}
+
+void
+mk_callback_end(void)
+{
+    mki_leave();
+}
+
+struct event_base *
+mk_worker_base(struct mk_worker *w)
+{
+    return w->base;
+}
+
 /* -- tasks ---------------------------------------------------------------------------------- */
 
 void
@@ -390,6 +408,30 @@ mki_workers_barrier(void (*fn)(struct mk_worker *w, void *arg), void *arg)
         pthread_cond_wait(&done, &lock);
     pthread_mutex_unlock(&lock);
     mk_free(all);
+}
+
+struct everywhere {
+    mk_task_fn fn;
+    void *arg;
+};
+
+static void
+run_everywhere(struct mk_worker *w, void *arg)
+{
+    struct everywhere *e = arg;
+
+    (void)w;
+    mki_enter();
+    e->fn(e->arg);
+    mki_leave();
+}
+
+void
+mk_workers_run(mk_task_fn fn, void *arg)
+{
+    struct everywhere e = {fn, arg};
+
+    mki_workers_barrier(run_everywhere, &e);
 }
 
 /* -- RCU ------------------------------------------------------------------------------------ */

@@ -36,6 +36,10 @@ struct mk_credentials {
 typedef void (*mk_auth_lookup_fn)(enum mk_auth_result result, const struct mk_credentials *cred,
                                   void *arg);
 typedef void (*mk_auth_fn)(enum mk_auth_result result, void *arg);
+/* Valid during the call; none and 0 unless the result is MK_AUTH_OK. */
+typedef void (*mk_auth_list_fn)(enum mk_auth_result result, const struct mk_str *users, size_t count,
+                                void *arg);
+typedef void (*mk_auth_count_fn)(enum mk_auth_result result, uint64_t count, void *arg);
 
 #define MK_AUTH_ABI 1
 struct mk_auth {
@@ -59,6 +63,13 @@ struct mk_auth {
     bool can_change;
     /* Iterations that new keys of this backend get: what a made-up account must show as well. NULL: 10000. */
     unsigned (*iterations)(void *self, struct mk_host *host);
+    /*
+     * Accounts of a host in the order of their names: those behind `after` (empty: from the first), `limit` at most. Either may
+     * be NULL: this backend does not know who its accounts are.
+     */
+    void (*list)(void *self, struct mk_host *host, struct mk_str after, size_t limit,
+                 mk_auth_list_fn fn, void *arg);
+    void (*count)(void *self, struct mk_host *host, mk_auth_count_fn fn, void *arg);
 };
 
 /*

@@ -140,14 +140,5 @@ MK_API const char *mk_state_dir(void);
 /* A line for who waits for the server to be ready (systemd's STATUS=, the control socket). */
 MK_API void mk_server_status(const char *fmt, ...) MK_PRINTF(1, 2);
 
-/* Services for administration (control socket, HTTP API). They post to the main thread; `done` runs on the calling
- * worker, `err` is NULL when it went well. The module `m` is the caller. */
-typedef void (*mk_done_fn)(const struct mk_error *err, void *arg);
-MK_API void mk_admin_module_load(struct mk_module *m, const char *name, mk_done_fn done, void *arg);
-MK_API void mk_admin_module_unload(struct mk_module *m, const char *name, mk_done_fn done, void *arg);
-MK_API void mk_admin_module_reload(struct mk_module *m, const char *name, mk_done_fn done, void *arg);
-MK_API void mk_admin_reload(struct mk_module *m, mk_done_fn done, void *arg);
-MK_API void mk_admin_stop(struct mk_module *m);
-
 MK_END
 #endif

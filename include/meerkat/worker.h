@@ -74,16 +74,38 @@ MK_API void mk_fd_free(struct mk_fd **watch);
  */
 struct sockaddr_storage;
 struct mk_listener;
+/* `peer` of a Unix socket has the family AF_UNIX and nothing else. */
 typedef void (*mk_accept_fn)(int fd, const struct sockaddr_storage *peer, void *arg);
 MK_API struct mk_listener *mk_listen(struct mk_module *m, const char *what, const char *address,
                                      mk_accept_fn fn, void *arg, struct mk_error *err) MK_NODISCARD;
-/* The port that a listener got. */
+/* The port that a listener got; 0: a Unix socket. */
 MK_API unsigned mk_listener_port(const struct mk_listener *l);
+/*
+ * An address "unix:PATH" is a Unix socket, one for all workers (its connections come to the first), for the user
+ * and the group of this process; a dead one in its place goes first, and it goes with the listener.
+ *
+ * With fn NULL the core accepts nothing: the sockets are for a library that does (evhttp). This is the one of worker `w`,
+ * -1: it has none. The core closes it with the listener. Any thread.
+ */
+MK_API int mk_listener_socket(const struct mk_listener *l, const struct mk_worker *w);
 MK_API void mk_listen_close(struct mk_listener **l);
 
 /* Called at the end of each loop turn of a worker, after deferred calls: to write once what a turn
  * produced. One function a module; runs on every worker. Main thread, in init. */
 MK_API void mk_on_turn_end(struct mk_module *m, mk_task_fn fn, void *arg);
+
+/*
+ * For libraries that want libevent's own loop (evhttp): the base of a worker, to be used on that worker alone. Callbacks that
+ * they make come without the core's care: each begins with mk_callback_begin and ends with mk_callback_end, between which all
+ * is as in the core's own callbacks. Nesting is fine.
+ */
+struct event_base;
+MK_API struct event_base *mk_worker_base(struct mk_worker *w);
+MK_API void mk_callback_begin(void);
+MK_API void mk_callback_end(void);
+
+/* Runs fn(arg) once on every worker and returns when all have. Main thread. */
+MK_API void mk_workers_run(mk_task_fn fn, void *arg);
 
 /* fn(ptr) after every read section that is open now has ended: to free what readers may still hold.
  * Runs on a thread of its own: it must only free. Any thread. */
