@@ -58,8 +58,11 @@ mk_module_conf(const struct mk_module *m, const struct mk_host *host)
 {
     const struct mki_conf *conf = __atomic_load_n(&m->conf, __ATOMIC_ACQUIRE);
 
-    if (host && conf->hosts[mki_host_index(host)])
-        return conf->hosts[mki_host_index(host)];
+    size_t i = host ? mki_host_index(host) : SIZE_MAX;
+
+    /* Hosts beyond those of the configuration have nothing of their own in it. */
+    if (i < conf->host_count && conf->hosts[i])
+        return conf->hosts[i];
     return conf->common;
 }
 

@@ -18,7 +18,9 @@ mk_slot_free_fn mki_slot_free_of(unsigned slot);
 /* Defines the core's own hooks. */
 void mki_session_hooks(void);
 void mki_hosts_set(const struct mk_option_list *hosts);
+/* All there ever were, those that went included. */
 size_t mki_host_count(void);
+struct mk_host *mki_host_at(size_t index);
 size_t mki_host_index(const struct mk_host *host);
 void mki_hosts_free(void);
 

@@ -35,7 +35,7 @@ unregister(void *thing)
         mki_workers_barrier(clear_on_worker, slot);
     else
         for (size_t i = 0; i < mki_host_count(); i++)
-            mk_host_slot_set(mk_host_nth(i), slot->index, NULL);
+            mk_host_slot_set(mki_host_at(i), slot->index, NULL);
     slot->free_fn = NULL;
     slot->used = false;
 }

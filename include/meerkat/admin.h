@@ -68,6 +68,14 @@ struct mk_config_value {
 /* Every option of the core and of the modules that are loaded, as it is in force. */
 MK_API void mk_config_each(void (*fn)(const struct mk_config_value *value, void *arg), void *arg);
 
+/*
+ * Hosts that are not in the configuration: a prepared domain is served from now on, or not any more (its sessions are closed with
+ * <host-gone/>; accounts stay). Adding one that is there does nothing. All hosts, in the order in which they came.
+ */
+MK_API struct mk_host *mk_host_add(const char *domain);
+MK_API int mk_host_remove(const char *domain, struct mk_error *err) MK_NODISCARD;
+MK_API void mk_host_each(void (*fn)(struct mk_host *host, void *arg), void *arg);
+
 /* Another general level of the log, until the configuration is reloaded; modules with a level of their own keep it. */
 MK_API void mk_log_level_set(enum mk_log_level level);
 

@@ -57,6 +57,7 @@ MK_BEGIN
 
 struct mk_module;
 struct mk_worker;
+struct mk_host;
 struct mk_hold;
 
 enum mk_verdict {
@@ -176,6 +177,10 @@ struct mk_event_session {       /* "session_opened", "session_closed" */
 struct mk_event_node {          /* "node_joined", "node_left", "table_in_sync" (name: the table) */
     uint32_t size;
     char name[256];
+};
+struct mk_event_host {          /* "host_added", "host_removed": a host that is not in the configuration */
+    uint32_t size;
+    struct mk_host *host;
 };
 /* "config_reloaded" has no payload: NULL. `payload` is valid during the call. */
 typedef void (*mk_event_fn)(const char *event, const void *payload, void *arg);

@@ -125,12 +125,14 @@ MK_API const void *mk_service_nth(struct mk_module *m, const char *name, unsigne
 MK_API void mk_module_own(struct mk_module *m, void (*undo)(void *thing), void *thing);
 
 /*
- * Virtual hosts. The list is fixed by `meerkat.hosts`; a host stays valid until the server ends.
+ * Virtual hosts: those of `meerkat.hosts`, and those that come and go while the server runs (admin.h; events "host_added" and
+ * "host_removed"), which have no configuration of their own. A host stays valid until the server ends, even one that went.
  * mk_host_find takes a prepared domain. Any thread.
  */
-MK_API struct mk_host *mk_host_find(struct mk_str domain);
-MK_API struct mk_host *mk_host_nth(size_t n);          /* NULL behind the last */
+MK_API struct mk_host *mk_host_find(struct mk_str domain);     /* NULL: not one of ours, or not any more */
+MK_API struct mk_host *mk_host_nth(size_t n);          /* of the configuration; NULL behind the last */
 MK_API const char *mk_host_name(const struct mk_host *host);
+MK_API bool mk_host_is_fixed(const struct mk_host *host);      /* it is in the configuration */
 
 /* Facts about this server. Any thread; borrowed for ever. */
 MK_API const char *mk_server_version(void);

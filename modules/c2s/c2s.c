@@ -322,6 +322,23 @@ set_limits(struct c2s *c2s)
         c2s->limits_login.max_element = 65536;
 }
 
+static void
+close_of_host(struct mk_session *session, void *arg)
+{
+    if (mk_session_host(session) == arg)
+        mk_session_close(session, "host-gone", NULL);
+}
+
+static void
+on_host_removed(const char *event, const void *payload, void *arg)
+{
+    const struct mk_event_host *e = payload;
+    struct c2s *c2s = arg;
+
+    (void)event;
+    mk_session_each_of(c2s->module, close_of_host, e->host);
+}
+
 static int
 init(struct mk_module *m, struct mk_error *err)
 {
@@ -341,6 +358,10 @@ init(struct mk_module *m, struct mk_error *err)
     define_hooks(m, &c2s->hooks);
     make_metrics(m, c2s);
     mk_on_turn_end(m, on_turn_end, c2s);
+    for (size_t i = 0; i < mk_worker_count(); i++) {
+        if (mk_subscribe(m, "host_removed", mk_worker_nth(i), on_host_removed, c2s) < 0)
+            return mk_fail(err, "cannot hear of hosts that go");
+    }
     c2s->service = service;
     c2s->service.self = c2s;
     return mk_service_provide(m, "c2s", MK_C2S_ABI, &c2s->service, err);
