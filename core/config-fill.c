@@ -143,12 +143,16 @@ static void
 unknown_key(struct mki_ini *ini, const struct mki_entry *e, const struct mk_option *options)
 {
     const char *nearest = mki_option_nearest(options, e->key);
+    char *variable = nearest && e->variable ? mki_variable_name(e->section, nearest) : NULL;
 
-    if (nearest)
+    if (variable)
+        mki_ini_error(ini, e, "[%s] has no option '%s'; did you mean %s?", e->section, e->key, variable);
+    else if (nearest)
         mki_ini_error(ini, e, "[%s] has no option '%s'; did you mean '%s'?", e->section, e->key,
                       nearest);
     else
         mki_ini_error(ini, e, "[%s] has no option '%s'", e->section, e->key);
+    mk_free(variable);
 }
 
 int
@@ -168,6 +172,8 @@ mki_ini_fill(struct mki_ini *ini, const char *section, const char *over,
         if (e->key)
             unknown_key(ini, e, options);
     }
+    if (!over)
+        mki_ini_check_environment(ini, section, options);
     return rc;
 }
 

@@ -13,7 +13,8 @@ struct mki_entry {
     char *key;                  /* NULL: the section's own line */
     char *value;
     char *file;
-    int line;                   /* 0: from --set */
+    int line;                   /* 0: from --set or the environment */
+    char *variable;             /* of the environment that said it, or NULL */
     bool used;
     bool outside;               /* the value is from the environment or another file: never shown */
     bool bad;                   /* an error was told: the value is not looked at again */
@@ -26,9 +27,15 @@ struct mki_ini {
     unsigned error_count;
 };
 
-/* Reads a file (NULL: none) and then `sets` of the form section.key=value; errors are gathered. Owned. */
+/* Reads a file (NULL: none), then MEERKAT_SECTION__KEY variables of the environment, and then `sets` of the form
+ * section.key=value; errors are gathered. Owned. */
 struct mki_ini *mki_ini_read(const char *file, char *const *sets, size_t set_count) MK_NODISCARD;
 void mki_ini_free(struct mki_ini **ini);
+/* Adds an entry; `value` NULL: the line of the section; `line` 0: it wins over the file. Valid until the next call. */
+struct mki_entry *mki_ini_add(struct mki_ini *ini, const char *section, const char *key, const char *value,
+                              const char *file, int line);
+/* Adds the options that the environment has. */
+void mki_ini_read_environment(struct mki_ini *ini);
 /* Adds "file:line: text" to the errors. `e` NULL: no place. */
 void mki_ini_error(struct mki_ini *ini, const struct mki_entry *e, const char *fmt, ...)
     MK_PRINTF(3, 4);
@@ -55,6 +62,10 @@ void *mki_ini_conf_host(struct mki_ini *ini, const struct mk_module_def *def, co
 /* Asks the module whether the values fit together; -1: an error was added. `section` for the message. */
 int mki_conf_check(struct mki_ini *ini, const struct mk_module_def *def, const void *conf,
                    const char *section, const char *host);
+/* Variables of the environment that look as if one '_' too few kept them from being an option of this table. */
+void mki_ini_check_environment(struct mki_ini *ini, const char *section, const struct mk_option *options);
+/* The variable for an option: MEERKAT_SECTION__KEY. Owned. */
+char *mki_variable_name(const char *section, const char *key);
 /* Marks a section, and its sections for single hosts, as used. */
 void mki_ini_use(struct mki_ini *ini, const char *section);
 /* Every entry that nobody used is an error. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * The INI file (inih): sections, includes, values from the environment and from files, --set. All
- * errors are gathered, each with its place; what the values mean is config-fill.c's.
+ * The INI file (inih): sections, includes, values from the environment and from files, --set. config-env.c has
+ * whole options from the environment. All errors are gathered, each with its place; what the values mean is config-fill.c's.
  */
 #include "config.h"
 
@@ -113,9 +113,9 @@ find_in_files(const struct mki_ini *ini, const char *section, const char *key, c
 }
 
 /* `value` NULL: the line of the section. What the files say twice is a mistake; --set wins over them. */
-static void
-add_entry(struct mki_ini *ini, const char *section, const char *key, const char *value,
-          const char *file, int line)
+struct mki_entry *
+mki_ini_add(struct mki_ini *ini, const char *section, const char *key, const char *value,
+            const char *file, int line)
 {
     struct mki_entry e = {.section = canonical_section(section), .key = mk_strdup(key),
                           .value = mk_strdup(value), .file = mk_strdup(file), .line = line};
@@ -130,6 +130,7 @@ add_entry(struct mki_ini *ini, const char *section, const char *key, const char 
                       first->line);
     ini->entries = mk_realloc(ini->entries, (ini->count + 1) * sizeof(*ini->entries));
     ini->entries[ini->count++] = e;
+    return &ini->entries[ini->count - 1];
 }
 
 /* -- values from elsewhere ------------------------------------------------------------------ */
@@ -238,7 +239,8 @@ expand_values(struct mki_ini *ini)
 
         if (!e->key)
             continue;
-        if ((value = expand_environment(ini, e)))
+        /* What the environment says as a whole is meant as it stands: a password may have "${" in it. */
+        if (!e->variable && (value = expand_environment(ini, e)))
             replace_value(e, value);
         if (ini->error_count == before && strncmp(e->value, "file:", 5) == 0)
             replace_value(e, value_of_file(ini, e, e->value + 5));
@@ -286,7 +288,7 @@ read_section(struct source *src, const char *text)
         return;
     }
     src->section = mk_str_dup((struct mk_str){text + 1, (size_t)(end - text - 1)});
-    add_entry(src->ini, src->section, NULL, NULL, src->file, src->line);
+    mki_ini_add(src->ini, src->section, NULL, NULL, src->file, src->line);
 }
 
 /* Does inih find a key here: '=' or ':' before a comment? */
@@ -402,7 +404,7 @@ on_entry(void *user, const char *section, const char *key, const char *value)
 
     (void)section;      /* inih cuts long ones */
     if (!src->goes_on) {
-        add_entry(src->ini, src->section, key, value, src->file, src->line);
+        mki_ini_add(src->ini, src->section, key, value, src->file, src->line);
         return 1;
     }
     /* inih gives the lines of a long value one by one. */
@@ -473,8 +475,8 @@ read_set(struct mki_ini *ini, const char *set)
     section = mk_str_dup((struct mk_str){set, (size_t)(dot - set)});
     key = mk_str_dup((struct mk_str){dot + 1, (size_t)(equals - dot - 1)});
     file = mk_printf_new("--set %s.%s", section, key);
-    add_entry(ini, section, NULL, NULL, file, 0);
-    add_entry(ini, section, key, equals + 1, file, 0);
+    mki_ini_add(ini, section, NULL, NULL, file, 0);
+    mki_ini_add(ini, section, key, equals + 1, file, 0);
     mk_free(section);
     mk_free(key);
     mk_free(file);
@@ -487,6 +489,7 @@ mki_ini_read(const char *file, char *const *sets, size_t set_count)
 
     if (file)
         read_file(ini, file, NULL);
+    mki_ini_read_environment(ini);
     for (size_t i = 0; i < set_count; i++)
         read_set(ini, sets[i]);
     expand_values(ini);
@@ -507,6 +510,7 @@ mki_ini_free(struct mki_ini **ini)
             mk_wipe(e->value, strlen(e->value));
         mk_free(e->value);
         mk_free(e->file);
+        mk_free(e->variable);
     }
     mk_free((*ini)->entries);
     mk_buf_release(&(*ini)->errors);

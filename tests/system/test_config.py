@@ -162,6 +162,60 @@ def test_a_mistake_in_set_is_told(check):
                      "--set t_life.nmber: [module:t_life] has no option 'nmber'; did you mean 'number'?"]
 
 
+# -- options from the environment
+
+ENVIRONMENT = {
+    "unknown key": ({"MEERKAT_T_LIFE__NUMBR": "3"}, "environment MEERKAT_T_LIFE__NUMBR: [module:t_life] has no option 'numbr'; "
+                    "did you mean MEERKAT_T_LIFE__NUMBER?"),
+    "unknown key of the core": ({"MEERKAT__WORKER": "3"}, "environment MEERKAT__WORKER: [meerkat] has no option 'worker'; "
+                                "did you mean MEERKAT__WORKERS?"),
+    "unknown module": ({"MEERKAT_T_LIFO__NUMBER": "3"}, "environment MEERKAT_T_LIFO__NUMBER: [module:t_lifo] there is no module "
+                       "'t_lifo'; did you mean 't_life'?"),
+    "an underscore is missing": ({"MEERKAT_T_LIFE_NUMBER": "3"}, "MEERKAT_T_LIFE_NUMBER: nothing reads this variable; did you mean "
+                                 "MEERKAT_T_LIFE__NUMBER?"),
+    "an underscore is missing for the core": ({"MEERKAT_LOG_LEVEL": "debug"}, "MEERKAT_LOG_LEVEL: nothing reads this variable; did you "
+                                              "mean MEERKAT_LOG__LEVEL?"),
+    "the core's name twice": ({"MEERKAT_MEERKAT__HOSTS": "a"}, "environment MEERKAT_MEERKAT__HOSTS: an option is written MEERKAT__HOSTS"),
+    "small letters": ({"MEERKAT_t_life__number": "3"}, "environment MEERKAT_t_life__number: an option is written MEERKAT_T_LIFE__NUMBER"),
+    "no key": ({"MEERKAT_T_LIFE__": "3"}, "environment MEERKAT_T_LIFE__: this is not MEERKAT_SECTION__KEY"),
+    "bad value": ({"MEERKAT_T_LIFE__NUMBER": SECRET}, "environment MEERKAT_T_LIFE__NUMBER: [module:t_life] 'number': the value from the "
+                  "environment or a file cannot be used; allowed: whole number, 1 to 10"),
+    "file that is not there": ({"MEERKAT_T_LIFE__SECRET": "file:/none"}, "environment MEERKAT_T_LIFE__SECRET: [module:t_life] 'secret': cannot "
+                               "use the content of '/none': No such file or directory"),
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+def test_a_mistake_in_the_environment_is_told(check, name):
+    env, message = ENVIRONMENT[name]
+    status, lines = check("[t_life]\n", **env)
+    assert (status, lines) == (1, [message])
+
+
+def test_what_others_put_into_the_environment_is_left_alone(check):
+    assert check("[t_life]\n", MEERKAT_PORT="tcp://10.0.0.1:5222", MEERKAT_SERVICE_HOST="10.0.0.1", MEERKAT_BUILD="x",
+                 MEERKATS__HOSTS="y") == (0, [])
+
+
+def test_the_environment_wins_over_the_file_and_set_over_the_environment(start):
+    node = start("[t_life]\nnumber = 2\nfixed = 2\n", sets=["t_life.fixed=9"],
+                 env={"MEERKAT_T_LIFE__NUMBER": "7", "MEERKAT_T_LIFE__FIXED": "8"})
+    with node.client("alice") as alice:
+        assert (life(alice)["number"], life(alice)["fixed"]) == (7, 9)
+
+
+def test_a_variable_enables_its_module_and_may_name_a_file(start, tmp_path):
+    (tmp_path / "number").write_text("4\n")
+    with start(env={"MEERKAT_T_LIFE__NUMBER": f"file:{tmp_path}/number"}).client("alice") as alice:
+        assert life(alice)["number"] == 4
+
+
+def test_a_value_of_the_environment_is_taken_as_it_stands(check):
+    status, lines = check("[t_life]\n", MEERKAT_T_LIFE__JID="${NO_SUCH_THING}", MEERKAT_T_LIFE__NUMBER="${THREE")
+    assert (status, lines) == (1, ["environment MEERKAT_T_LIFE__NUMBER: [module:t_life] 'number': the value from the environment or a "
+                                   "file cannot be used; allowed: whole number, 1 to 10"])
+
+
 def test_a_circle_through_several_files_is_found(check):
     status, lines = check("[meerkat]\n@include b.ini", {"b.ini": "[log]\n@include c.ini\n", "c.ini": "\n\n@include b.ini\n"})
     assert (status, lines) == (1, ["c.ini:3: 'b.ini' is being read already: files include each other in a circle"])
