@@ -20,6 +20,8 @@ void mki_modules_load(struct mki_ini *ini, const struct mk_option_list *path,
                       const struct mk_option_list *hosts);
 /* init and start of all in order. On failure everything is undone. */
 int mki_modules_start(struct mk_error *err);
+/* init of all, start only of module `name` (NULL: none) and what it depends on. */
+int mki_modules_start_for(const char *name, struct mk_error *err);
 /* Reverse order. */
 void mki_modules_stop(void);
 void mki_modules_free(void);

@@ -404,6 +404,36 @@ init_one(struct mk_module *m, struct mk_error *err)
     return 0;
 }
 
+/* Marks what `m` cannot do without. */
+static void
+mark_needed(struct mk_module *m, bool *needed);
+
+static void
+mark_named(const char *name, void *arg)
+{
+    struct mk_module *m = mki_module_find(name);
+
+    if (m)
+        mark_needed(m, arg);
+}
+
+static void
+mark_needed(struct mk_module *m, bool *needed)
+{
+    if (needed[position(m)])
+        return;
+    needed[position(m)] = true;
+    each_named(m, mark_named, needed);
+    for (const char *const *d = m->def.depends; d && *d; d++) {
+        struct mk_module *named = mki_module_find(*d);
+
+        for (size_t i = 0; i < module_count; i++) {
+            if (named ? modules[i] == named : in_list(modules[i]->def.provides, *d))
+                mark_needed(modules[i], needed);
+        }
+    }
+}
+
 static int
 start_one(struct mk_module *m, struct mk_error *err)
 {
@@ -411,9 +441,9 @@ start_one(struct mk_module *m, struct mk_error *err)
     return m->def.start ? m->def.start(m, err) : 0;
 }
 
-/* init and then start of all that are configured and no more. */
+/* init of all that are configured and no more, and then start; of those only that are `needed`, unless it is NULL. */
 static int
-start_configured(struct mk_error *err)
+start_configured(const bool *needed, struct mk_error *err)
 {
     struct mk_error why = {""};
 
@@ -422,6 +452,8 @@ start_configured(struct mk_error *err)
             struct mk_module *m = modules[i];
 
             if (m->state != (pass == 0 ? MKI_CONFIGURED : MKI_INITED))
+                continue;
+            if (pass == 1 && needed && !needed[i])
                 continue;
             if ((pass == 0 ? init_one(m, &why) : start_one(m, &why)) < 0)
                 return mk_fail(err, "module '%s' cannot start: %s", m->def.name,
@@ -445,12 +477,27 @@ settle(bool tell)
 int
 mki_modules_start(struct mk_error *err)
 {
-    if (start_configured(err) < 0) {
+    if (start_configured(NULL, err) < 0) {
         mki_modules_stop();
         return -1;
     }
     settle(false);
     return 0;
+}
+
+int
+mki_modules_start_for(const char *name, struct mk_error *err)
+{
+    bool *needed = mk_zalloc(module_count + 1);
+    int rc;
+
+    if (name)
+        mark_needed(mki_module_find(name), needed);
+    rc = start_configured(needed, err);
+    mk_free(needed);
+    if (rc < 0)
+        mki_modules_stop();
+    return rc;
 }
 
 void
@@ -509,7 +556,7 @@ mki_module_add(const char *name, struct mki_ini *ini, const struct mk_option_lis
     load_needed(&l, before);
     if (ini->error_count == 0)
         (void)sort_modules(ini);
-    if (mki_ini_fail(ini, err) < 0 || start_configured(err) < 0) {
+    if (mki_ini_fail(ini, err) < 0 || start_configured(NULL, err) < 0) {
         drop_unsettled();
         return -1;
     }
@@ -599,7 +646,7 @@ bring_back(struct mk_module *old, size_t at, struct mk_error *err)
     modules[at] = old;
     module_count++;
     old->state = MKI_CONFIGURED;
-    if (start_configured(&why) == 0) {
+    if (start_configured(NULL, &why) == 0) {
         mk_fail(err, "%s; the old one runs again", first.text);
         return;
     }
@@ -629,7 +676,7 @@ mki_module_replace(const char *name, struct mki_ini *ini, const struct mk_option
         drop_unsettled();
         return tell_busy(old, err);
     }
-    if (start_configured(err) < 0) {
+    if (start_configured(NULL, err) < 0) {
         at = position(fresh);
         for (size_t i = 0; i < position(fresh); i++)
             at -= !modules[i]->settled;

@@ -32,27 +32,53 @@ mki_raise_limits(void)
     }
 }
 
-int
-mki_drop_privileges(const char *user, const char *group, struct mk_error *err)
+/* The numbers of a user and a group (empty: the user's own). */
+static int
+find_user(const char *user, const char *group, uid_t *uid, gid_t *gid, struct mk_error *err)
 {
-    struct passwd *pw;
+    struct passwd *pw = getpwnam(user);
     struct group *gr = NULL;
-    gid_t gid;
 
-    if (!user || !*user)
-        return 0;
-    pw = getpwnam(user);
     if (!pw)
         return mk_fail(err, "[meerkat] 'user': there is no user '%s'", user);
     if (group && *group && !(gr = getgrnam(group)))
         return mk_fail(err, "[meerkat] 'group': there is no group '%s'", group);
-    gid = gr ? gr->gr_gid : pw->pw_gid;
-    if (geteuid() == pw->pw_uid)
+    *uid = pw->pw_uid;
+    *gid = gr ? gr->gr_gid : pw->pw_gid;
+    return 0;
+}
+
+int
+mki_drop_privileges(const char *user, const char *group, struct mk_error *err)
+{
+    uid_t uid;
+    gid_t gid;
+
+    if (!user || !*user)
         return 0;
-    if (setgroups(0, NULL) < 0 || setgid(gid) < 0 || setuid(pw->pw_uid) < 0)
+    if (find_user(user, group, &uid, &gid, err) < 0)
+        return -1;
+    if (geteuid() == uid)
+        return 0;
+    if (setgroups(0, NULL) < 0 || setgid(gid) < 0 || setuid(uid) < 0)
         return mk_fail(err, "cannot become user '%s': %s", user, strerror(errno));
     /* setuid took the right to dump core away. */
     prctl(PR_SET_DUMPABLE, 1);
+    return 0;
+}
+
+int
+mki_give(const char *path, const char *user, const char *group, bool read_only, struct mk_error *err)
+{
+    uid_t uid;
+    gid_t gid;
+
+    if (!user || !*user || geteuid() != 0)
+        return 0;
+    if (find_user(user, group, &uid, &gid, err) < 0)
+        return -1;
+    if (chown(path, read_only ? 0 : uid, gid) < 0)
+        return mk_fail(err, "cannot give '%s' to user '%s': %s", path, user, strerror(errno));
     return 0;
 }
 

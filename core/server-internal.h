@@ -48,11 +48,26 @@ struct mki_args {
 int mki_server_run(const struct mki_args *args);
 /* Reads and checks the configuration, prints what is wrong; an exit code. */
 int mki_server_check(const struct mki_args *args);
+/* Runs a task of a module with its arguments (name NULL: lists the tasks); an exit code. */
+int mki_server_task(const struct mki_args *args, const char *name, size_t argc, char **argv);
+/* Prints the tables of all modules in the module path in the dialect of a driver; an exit code. */
+int mki_server_schema(const struct mki_args *args, const char *driver);
 /* Describes a module (NULL: the core and the list of modules); an exit code. */
 int mki_server_describe(const struct mki_args *args, const char *name);
 
 void mki_describe_options(const struct mk_option *options, FILE *out);
 void mki_describe_module(const struct mk_module *m, FILE *out);
+
+/* task.c: the parts of the two above. */
+void mki_task_list(const struct mk_option_list *path);
+void mki_task_want(struct mki_ini *ini, const struct mk_option_list *path, const char *name, char **module_out);
+int mki_task_begin(const char *name, const char *module, size_t argc, char **argv, const char *control,
+                   struct mk_error *err);
+void mki_schema_want(struct mki_ini *ini, const struct mk_option_list *path, const char *driver);
+int mki_schema_print(struct mk_error *err);
+
+/* init.c: writes a configuration, a certificate and a first account for `host`; an exit code. */
+int mki_server_init(struct mki_args *args, const char *host);
 
 /* -- on the main thread, for the control socket and signals */
 int mki_server_reload(struct mk_error *err);
@@ -80,6 +95,8 @@ int mki_pid_file_write(const char *path, struct mk_error *err);
 void mki_pid_file_remove(const char *path);
 void mki_notify(const char *state);
 int mki_make_dir(const char *path, struct mk_error *err);
+/* Root gives a file or folder to a user (NULL or empty: nothing is done); `read_only`: only to the user's group. */
+int mki_give(const char *path, const char *user, const char *group, bool read_only, struct mk_error *err);
 
 /* crash.c: a fatal signal leaves a backtrace in the log. */
 void mki_crash_install(void);

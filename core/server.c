@@ -16,6 +16,7 @@
 
 #include <meerkat/admin.h>
 #include <meerkat/jid.h>
+#include <meerkat/task.h>
 
 #include "loader-internal.h"
 #include "log-internal.h"
@@ -65,6 +66,12 @@ static struct {
     bool stopping;
     bool ready;                 /* atomic: started, and not stopping */
     uint64_t started;
+    /* --run and --print-schema: what is wanted besides the configuration, and how it ended. */
+    const char *task;
+    char *task_module;
+    const char *schema;
+    bool task_failed;
+    struct mk_error task_error;
 } server;
 
 const char *
@@ -210,12 +217,22 @@ default_config(void)
     return access(installed, R_OK) == 0 ? installed : NULL;
 }
 
+/* What the command line wants besides the configuration. */
+static void
+add_wanted(struct mki_ini *ini)
+{
+    if (server.task)
+        mki_task_want(ini, &server.conf.module_path, server.task, &server.task_module);
+    if (server.schema)
+        mki_schema_want(ini, &server.conf.module_path, server.schema);
+}
+
 /* Everything that can be known before a module runs. */
 static struct mki_ini *
 read_all(const struct mki_args *args, bool apply)
 {
-    struct mki_ini *ini = mki_ini_read(args->config ? args->config : default_config(), args->sets,
-                                       args->set_count);
+    const char *file = server.schema ? NULL : args->config ? args->config : default_config();
+    struct mki_ini *ini = mki_ini_read(file, args->sets, args->set_count);
 
     fill_core(ini, &server.conf);
     apply_log(ini, apply);
@@ -226,6 +243,7 @@ read_all(const struct mki_args *args, bool apply)
     if (!server.conf.state_dir)
         server.conf.state_dir = mk_strdup("");
     mki_hosts_set(&server.conf.hosts);
+    add_wanted(ini);
     mki_modules_load(ini, &server.conf.module_path, &server.conf.hosts);
     mki_ini_unused(ini, &server.conf.hosts);
     return ini;
@@ -514,6 +532,14 @@ on_deadline(int sig)
     _exit(3);
 }
 
+static char *
+control_path(void)
+{
+    return server.conf.control && *server.conf.control
+               ? mk_strdup(server.conf.control)
+               : mk_printf_new("%s/control.sock", server.conf.state_dir);
+}
+
 static int
 start(struct mk_error *err)
 {
@@ -534,9 +560,7 @@ start(struct mk_error *err)
     mki_modules_patience(server.conf.stop_timeout);
     if (mki_modules_start(err) < 0)
         return -1;
-    control = server.conf.control && *server.conf.control
-                  ? mk_strdup(server.conf.control)
-                  : mk_printf_new("%s/control.sock", server.conf.state_dir);
+    control = control_path();
     rc = mki_control_start(server.base, control, err);
     mk_free(control);
     if (rc < 0 || mki_drop_privileges(server.conf.user, server.conf.group, err) < 0 ||
@@ -560,7 +584,8 @@ stop(void)
     urcu_memb_barrier();
     mki_workers_stop();
     urcu_memb_barrier();
-    mki_pid_file_remove(server.conf.pid_file);
+    if (!server.task && !server.schema)
+        mki_pid_file_remove(server.conf.pid_file);
     alarm(0);
 }
 
@@ -574,10 +599,12 @@ wait_for_signals(void)
         events[i] = evsignal_new(server.base, signals[i], on_signal, NULL);
         event_add(events[i], NULL);
     }
-    mki_log(MK_LOG_INFO, "server.ready", "meerkatd %s is ready: %zu modules, %zu workers",
-            PACKAGE_VERSION, mki_module_count(), mk_worker_count());
-    mki_notify("READY=1");
-    __atomic_store_n(&server.ready, true, __ATOMIC_RELEASE);
+    if (!server.task) {
+        mki_log(MK_LOG_INFO, "server.ready", "meerkatd %s is ready: %zu modules, %zu workers",
+                PACKAGE_VERSION, mki_module_count(), mk_worker_count());
+        mki_notify("READY=1");
+        __atomic_store_n(&server.ready, true, __ATOMIC_RELEASE);
+    }
     while (!server.stopping && event_base_dispatch(server.base) == 0)
         ;
     for (size_t i = 0; i < MK_COUNT(signals); i++)
@@ -618,4 +645,116 @@ mki_server_run(const struct mki_args *args)
         mki_log(MK_LOG_INFO, "server.stopped", "meerkatd has stopped");
     urcu_memb_unregister_thread();
     return rc;
+}
+
+/* -- tasks ---------------------------------------------------------------------------------- */
+
+static void
+task_over(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
+    mki_server_stop();
+}
+
+void
+mk_task_end(const struct mk_error *err)
+{
+    struct timeval now = {0, 0};
+
+    server.task_failed = err != NULL;
+    if (err)
+        server.task_error = *err;
+    if (event_base_once(server.base, -1, EV_TIMEOUT, task_over, NULL, &now) < 0)
+        MK_BUG("the main loop takes no events");
+}
+
+/* As far up as a task needs it: as the user of the configuration, without ports. */
+static int
+start_task(size_t argc, char **argv, struct mk_error *err)
+{
+    const struct mki_core_conf *c = &server.conf;
+    char *control = control_path();
+    int rc = -1;
+
+    if (server.task && *c->state_dir &&
+        (mki_make_dir(c->state_dir, err) < 0 || mki_give(c->state_dir, c->user, c->group, false, err) < 0))
+        goto out;
+    if (mki_drop_privileges(c->user, c->group, err) < 0 || mki_workers_start(1, err) < 0 ||
+        mki_offload_start((size_t)c->offload_threads, (size_t)c->offload_queue, err) < 0)
+        goto out;
+    mki_session_hooks();
+    mki_modules_patience(c->stop_timeout);
+    if (mki_modules_start_for(server.task_module, err) < 0)
+        goto out;
+    rc = server.task ? mki_task_begin(server.task, server.task_module, argc, argv, control, err)
+                     : mki_schema_print(err);
+out:
+    mk_free(control);
+    return rc;
+}
+
+/* `server.task` or `server.schema` says what. */
+static int
+run_task(const struct mki_args *args, size_t argc, char **argv)
+{
+    struct mk_error err = {""};
+    struct mki_ini *ini;
+    int rc = 1;
+
+    signal(SIGPIPE, SIG_IGN);
+    mki_crash_install();
+    server.args = args;
+    server.stopping = false;
+    server.task_failed = true;
+    mk_fail(&server.task_error, "it was interrupted");
+    urcu_memb_register_thread();
+    ini = read_all(args, false);
+    if (report(ini) == 0) {
+        server.base = event_base_new();
+        if (!server.base)
+            MK_BUG("no event loop");
+        rc = start_task(argc, argv, &err);
+        mki_ini_free(&ini);
+        if (rc == 0 && server.task) {
+            wait_for_signals();
+            err = server.task_error;
+            rc = server.task_failed ? -1 : 0;
+        }
+        stop();
+        event_base_free(server.base);
+        if (rc < 0)
+            fprintf(stderr, "meerkatd: %s\n", err.text);
+    }
+    mki_ini_free(&ini);
+    forget_all();
+    mk_free(server.task_module);
+    server.task_module = NULL;
+    urcu_memb_unregister_thread();
+    return rc == 0 ? 0 : 1;
+}
+
+int
+mki_server_schema(const struct mki_args *args, const char *driver)
+{
+    server.schema = driver;
+    return run_task(args, 0, NULL);
+}
+
+int
+mki_server_task(const struct mki_args *args, const char *name, size_t argc, char **argv)
+{
+    struct mki_ini *ini;
+
+    if (name) {
+        server.task = name;
+        return run_task(args, argc, argv);
+    }
+    ini = mki_ini_read(NULL, args->sets, args->set_count);
+    fill_core(ini, &server.conf);
+    mki_task_list(&server.conf.module_path);
+    mki_ini_free(&ini);
+    forget_all();
+    return 0;
 }

@@ -10,6 +10,7 @@
 
 #include <meerkat/metrics.h>
 #include <meerkat/rdbms_driver.h>
+#include <meerkat/task.h>
 #include <meerkat/worker.h>
 
 struct sqlite_conf {
@@ -75,6 +76,7 @@ struct sqlite {
     bool ready;                         /* atomic: the file could be opened when it was last tried */
     size_t connections;                 /* atomic */
     struct mk_counter commits;
+    struct mk_task backup, restore;
 };
 
 /* What the driver has found out about a statement: mk_sql_text.driver. */
@@ -101,6 +103,9 @@ enum mk_sql_status session_run(struct mk_rdbms_session *session, const char *sql
                                struct mk_sql_answer *answer, struct mk_error *err);
 void session_close(struct mk_rdbms_session *session);
 void session_cancel(void *self);
+
+/* backup.c: tasks for the command line */
+int backup_provide(struct sqlite *s, struct mk_error *err);
 
 /* queue.c: from the workers to the threads */
 void queue_submit(void *self, struct mk_sql_request *r);

@@ -125,6 +125,8 @@ init(struct mk_module *m, struct mk_error *err)
     make_table(s);
     s->commits = mk_counter_new(m, "rdbms_commits_total", NULL,
                                 "Transactions committed to SQLite, each of one request or more");
+    if (backup_provide(s, err) < 0)
+        return -1;
     return mk_service_provide(m, "rdbms_driver", MK_RDBMS_DRIVER_ABI, &s->table, err);
 }
 
@@ -146,5 +148,5 @@ unload(struct mk_module *m)
 }
 
 MK_MODULE(.name = "rdbms_sqlite", .version = "1.0", .summary = "SQLite for module rdbms",
-          .provides = (const char *const[]){"rdbms_driver", NULL}, .options = options,
+          .provides = (const char *const[]){"rdbms_driver", "task_backup", "task_restore", NULL}, .options = options,
           .conf_size = sizeof(struct sqlite_conf), .check = check, .init = init, .unload = unload);
