@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # Copyright (c) 2026 the Meerkat authors
-"""docs.py BUILD [--check]: writes docs/modules/ from what the modules say of themselves.
+"""docs.py BUILD [--check]: writes docs/modules/, etc/meerkat.ini and docs/man/meerkat.ini.5 from what the modules say of themselves.
 
 A page is the module's README.md, then its options (meerkatd --describe) and what it registers: hooks, IQs,
-services, metrics (asked from a node with all modules). --check writes nothing and says which pages are out of date.
+services, metrics (asked from a node with all modules). etc/meerkat.ini is etc/meerkat.ini.in with every option of its sections, and
+the manual has the options of all modules. --check writes nothing and says which files are out of date.
 """
 import pathlib
 import re
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -134,22 +136,111 @@ def pages(build):
     return result
 
 
+# -- etc/meerkat.ini and meerkat.ini.5
+
+# Their default is the prefix of whoever built last.
+BY_PREFIX = {"module_path", "state_dir"}
+
+
+def options(build, section):
+    """(name, allowed, default, reload, by host, help) of a section; default "" for empty, None for required."""
+    text = describe(build, section)
+    if section in ("meerkat", "log"):
+        text = text.split(f"## Section [{section}]")[1].split("\n## ")[0]
+    found = []
+    for row in re.findall(r"^\| (`.*) \|$", text, re.M):
+        name, allowed, preset, reload, by_host, meaning = (c.replace("\\|", "|") for c in re.split(r" (?<!\\)\| ", row))
+        preset = {"empty": "", "required": None}.get(preset, preset.strip("`"))
+        found.append((name.strip("`"), allowed, preset, reload == "yes", by_host == "yes", meaning))
+    return found
+
+
+def comment(text):
+    first = text if text.split()[0].endswith(":") else text[0].upper() + text[1:]
+    return textwrap.wrap(first, 108, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)
+
+
+def annotated(build):
+    """etc/meerkat.ini: what the template sets, explained, and all other options with their defaults."""
+    out, section, known, pending, made = [], None, {}, [], []
+
+    def rest():
+        lines = []
+        for name, (allowed, preset, meaning) in known.items():
+            if name not in made and name not in BY_PREFIX and preset is not None:
+                lines += comment(f"{meaning} ({allowed})") + [f"#{name} = {preset}".rstrip()]
+        return lines
+
+    for line in (ROOT / "etc" / "meerkat.ini.in").read_text().splitlines():
+        if section and (not line or line.startswith("[") or line.startswith("# [")):
+            out += rest() + pending
+            section, pending = None, []
+        if match := re.match(r"\[(\w+)\]", line):
+            section, made = match.group(1), []
+            known = {o[0]: (o[1], o[2], o[5]) for o in options(build, section)}
+        elif section and (match := re.match(r"(\w+) = ", line)):
+            allowed, _, meaning = known[match.group(1)]
+            made.append(match.group(1))
+            if not pending:
+                out += comment(f"{meaning} ({allowed})")
+        if section and line.startswith("#"):
+            pending.append(line)
+        else:
+            out += pending + [line]
+            pending = []
+    return "\n".join(out + (rest() if section else [])) + "\n"
+
+
+def roff(text):
+    return text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("\n.", "\n\\&.")
+
+
+def manual_section(build, section):
+    variable = "MEERKAT__" if section == "meerkat" else f"MEERKAT_{section.upper()}__"
+    text = ""
+    for name, allowed, preset, reload, by_host, meaning in options(build, section):
+        more = [allowed, "required" if preset is None else f"default: {preset or 'empty'}"]
+        if name in BY_PREFIX:
+            more.pop()
+        more += ["needs a restart"] * (not reload) + ["may differ by host"] * by_host
+        text += f".TP\n.BR {roff(name)} \" (\" {roff(variable + name.upper())} )\n{roff(meaning)}.\n{roff('; '.join(more).capitalize())}.\n"
+    return text
+
+
+def manual(build):
+    text = (ROOT / "docs" / "man" / "meerkat.ini.5.in").read_text()
+    body = ""
+    for section in ["meerkat", "log"] + names():
+        found = manual_section(build, section)
+        summary = "" if section in ("meerkat", "log") else describe(build, section).split("\n\n")[1] + "\n"
+        body += f".SS [{section}]\n{roff(summary)}" + (found or "It has no options.\n")
+    return text.replace("@SECTIONS@\n", body)
+
+
+def files(build):
+    """All that is generated: text by path."""
+    result = {PAGES / name: text for name, text in pages(build).items()}
+    result[ROOT / "etc" / "meerkat.ini"] = annotated(build)
+    result[ROOT / "docs" / "man" / "meerkat.ini.5"] = manual(build)
+    return result
+
+
 def main():
     build = pathlib.Path(sys.argv[1]).resolve()
-    wanted = pages(build)
-    there = {f.name: f.read_text() for f in PAGES.glob("*.md")}
-    old = sorted(n for n in {*wanted, *there} if wanted.get(n) != there.get(n))
+    wanted = files(build)
+    there = {f: f.read_text() for f in {*PAGES.glob("*.md"), *wanted} if f.exists()}
+    old = sorted(f for f in {*wanted, *there} if wanted.get(f) != there.get(f))
     if "--check" in sys.argv:
-        for name in old:
-            print(f"docs/modules/{name} is out of date: run ./dev docs", file=sys.stderr)
+        for file in old:
+            print(f"{file.relative_to(ROOT)} is out of date: run ./dev docs", file=sys.stderr)
         sys.exit(1 if old else 0)
     PAGES.mkdir(parents=True, exist_ok=True)
-    for name in old:
-        if name in wanted:
-            (PAGES / name).write_text(wanted[name])
+    for file in old:
+        if file in wanted:
+            file.write_text(wanted[file])
         else:
-            (PAGES / name).unlink()
-        print(f"docs/modules/{name}", file=sys.stderr)
+            file.unlink()
+        print(file.relative_to(ROOT), file=sys.stderr)
 
 
 if __name__ == "__main__":
