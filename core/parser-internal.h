@@ -28,7 +28,7 @@ struct mki_parser {
     uint64_t content;           /* of the first byte behind its opening tag */
     enum mk_stanza_kind kind;
     bool prefixed;              /* its opening tag declares a prefix: bytes cannot be forwarded */
-    bool bad_address;
+    bool bad_address, bad_from;
     uint32_t child_count;
     struct mk_jid *from, *to;
     struct mk_buf names;        /* of the children */
@@ -43,6 +43,8 @@ struct mki_parser *mki_parser_get(bool primed);
 void mki_parser_put(struct mki_parser *p);
 /* Feeds bytes: 0, or -1 when it stopped (the parser is dirty then). */
 int mki_parser_run(struct mki_parser *p, const char *data, size_t len);
+/* Has it kept bytes of the last run, for they seem to be the beginning of something? */
+bool mki_parser_pending(const struct mki_parser *p);
 /* Makes a run end with this stream error. */
 void mki_parser_fail(struct mki_parser *p, const char *condition, const char *text);
 /* Why a run ended. */

@@ -144,6 +144,12 @@ mki_parser_get(bool primed)
     return p;
 }
 
+bool
+mki_parser_pending(const struct mki_parser *p)
+{
+    return XML_GetCurrentByteIndex(p->expat) != (XML_Index)p->total;
+}
+
 void
 mki_parser_put(struct mki_parser *p)
 {
@@ -153,7 +159,7 @@ mki_parser_put(struct mki_parser *p)
     p->reader = NULL;
     if (p->tree.chunks)
         mki_tree_drop(&p->tree);
-    if (p->depth != 1 || p->total > MAX_PRIMED_BYTES)
+    if (p->depth != 1 || p->total > MAX_PRIMED_BYTES || mki_parser_pending(p))
         p->dirty = true;
     if (pool_count >= MAX_POOL) {
         parser_free(p);

@@ -12,7 +12,7 @@
 #include "parser-internal.h"
 
 enum state { EXPECT_HEADER, INSIDE_STREAM, DEAD };
-enum scan { SCAN_TEXT, SCAN_TAG, SCAN_DOUBLE, SCAN_SINGLE, SCAN_CDATA };
+enum scan { SCAN_TEXT, SCAN_TAG, SCAN_DOUBLE, SCAN_SINGLE, SCAN_CDATA, SCAN_DECLARATION };
 
 struct mk_reader {
     const struct mk_reader_ops *ops;
@@ -32,6 +32,8 @@ struct mk_reader {
     bool odd_header;            /* while the header is read */
     bool default_seen;          /* the header's default namespace is the clients' */
     struct mk_str prime;        /* an odd stream's opening tag, owned */
+    bool declared;              /* the XML declaration has come */
+    bool restricted;            /* the scanner met what may not come */
     bool stop;                  /* an operation said so */
     bool waiting;
     bool restart, restart_keep;
@@ -41,20 +43,43 @@ struct mk_reader {
 
 /* -- scanner -------------------------------------------------------------------------------- */
 
-/* Decides what a '<' at w[i] begins; false when more bytes are needed. */
+enum look { DIFFERENT, SAME, UNDECIDED };
+
+static enum look
+look(const char *w, size_t len, const char *what)
+{
+    size_t n = strlen(what);
+
+    if (memcmp(w, what, len < n ? len : n) != 0)
+        return DIFFERENT;
+    return len < n ? UNDECIDED : SAME;
+}
+
+/*
+ * Decides what a '<' at w[i] begins; false when more bytes are needed, or it may not come (RFC 6120 §11.1).
+ * Comments, processing instructions and document types are refused here, before expat sees them: they end
+ * elsewhere than tags, and a parser that waits for their end must not go back to the pool.
+ */
 static bool
 begin_tag(struct mk_reader *r, const char *w, size_t i, size_t len)
 {
-    static const char cdata[] = "<![CDATA[";
+    enum look is = SAME;
+    enum scan begins = SCAN_TAG;
 
-    if (i + 1 == len || w[i + 1] != '!') {
-        r->scan = SCAN_TAG;
-        return i + 1 < len;
-    }
-    if (len - i < sizeof(cdata) - 1)
+    if (i + 1 == len)
         return false;
-    r->scan = memcmp(w + i, cdata, sizeof(cdata) - 1) == 0 ? SCAN_CDATA : SCAN_TAG;
-    return true;
+    if (w[i + 1] == '!') {
+        is = look(w + i, len - i, "<![CDATA[");
+        begins = SCAN_CDATA;
+    } else if (w[i + 1] == '?') {
+        is = r->state == EXPECT_HEADER && !r->declared ? look(w + i, len - i, "<?xml") : DIFFERENT;
+        begins = SCAN_DECLARATION;
+        r->declared = r->declared || is == SAME;
+    }
+    r->restricted = is == DIFFERENT;
+    if (is == SAME)
+        r->scan = begins;
+    return is == SAME;
 }
 
 static size_t
@@ -78,7 +103,6 @@ scan(struct mk_reader *r, const char *w, size_t len)
             if (i == len)
                 break;
             if (!begin_tag(r, w, i, len)) {
-                r->scan = SCAN_TEXT;
                 r->scanned = i;
                 return;
             }
@@ -110,6 +134,16 @@ scan(struct mk_reader *r, const char *w, size_t len)
             if (i == len)
                 break;
             if (i >= 2 && w[i - 1] == ']' && w[i - 2] == ']') {
+                r->scan = SCAN_TEXT;
+                r->boundary = i + 1;
+            }
+            i++;
+            break;
+        case SCAN_DECLARATION:
+            i = skip_to(w, i, len, '>');
+            if (i == len)
+                break;
+            if (w[i - 1] == '?') {
                 r->scan = SCAN_TEXT;
                 r->boundary = i + 1;
             }
@@ -168,6 +202,7 @@ take_from(struct mki_parser *p, const char *text)
         return;
     }
     p->from = address(p, text);
+    p->bad_from = !p->from;
     if (self && p->from && mk_jid_is_bare(p->from) && mk_jid_same_bare(p->from, self)) {
         mk_jid_unref(&p->from);
         p->from = mk_jid_ref(self);
@@ -229,13 +264,19 @@ is_white(const char *p, size_t len)
 
 /* Between elements only white space may stand. What came before the window was looked at by check_start. */
 static bool
-is_gap(struct mki_parser *p)
+is_gap(struct mki_parser *p, uint64_t at)
 {
     struct mk_reader *r = p->reader;
-    uint64_t base = p->call_start - r->fed, at = (uint64_t)XML_GetCurrentByteIndex(p->expat);
+    uint64_t base = p->call_start - r->fed;
     uint64_t from = p->start > base ? p->start : base;
 
-    if (from >= at || is_white(r->window + (from - base), (size_t)(at - from)))
+    return from >= at || is_white(r->window + (from - base), (size_t)(at - from));
+}
+
+static bool
+check_gap(struct mki_parser *p)
+{
+    if (is_gap(p, (uint64_t)XML_GetCurrentByteIndex(p->expat)))
         return true;
     mki_parser_fail(p, "bad-format", "text outside of an element");
     return false;
@@ -260,7 +301,7 @@ begin_element(struct mki_parser *p, const XML_Char *name, const XML_Char **atts)
     }
     p->start = (uint64_t)XML_GetCurrentByteIndex(p->expat);
     p->content = p->start + (uint64_t)XML_GetCurrentByteCount(p->expat);
-    p->bad_address = false;
+    p->bad_address = p->bad_from = false;
     p->child_count = 0;
     p->type.at = p->id.at = p->lang.at = UINT32_MAX;
     mk_buf_clear(&p->names);
@@ -270,7 +311,7 @@ begin_element(struct mki_parser *p, const XML_Char *name, const XML_Char **atts)
     mk_jid_unref(&p->to);
     if (p->kind != MK_NONZA) {
         take_attrs(p, atts);
-        if (!p->from && !p->bad_address)
+        if (!p->from && !p->bad_from)
             p->from = mk_jid_ref(p->reader->self);
         return;
     }
@@ -352,12 +393,14 @@ on_open(void *arg, const XML_Char *name, const XML_Char **atts)
     struct mki_parser *p = arg;
     struct mk_reader *r = p->reader;
 
-    if (!r || r->stop || p->condition || !within_limits(p, atts) || (p->depth == 1 && !is_gap(p)))
+    if (!r || r->stop || p->condition || !within_limits(p, atts) || (p->depth == 1 && !check_gap(p)))
         return;
     p->depth++;
     if (p->depth == 1 || r->odd || p->tree.root)
         mki_tree_open(&p->tree, name, atts);
-    if (p->depth == 2) {
+    if (p->depth == 2 && strcmp(name, MK_NS_STREAM "\nstream") == 0) {
+        mki_parser_fail(p, "bad-format", "the stream is open already");
+    } else if (p->depth == 2) {
         p->prefixed = p->prefixed || r->odd;
         begin_element(p, name, atts);
     } else if (p->depth == 3) {
@@ -475,7 +518,7 @@ on_close(void *arg, const XML_Char *name)
     struct mk_reader *r = p->reader;
 
     (void)name;
-    if (!r || r->stop || p->condition || (p->depth == 1 && !is_gap(p)))
+    if (!r || r->stop || p->condition || (p->depth == 1 && !check_gap(p)))
         return;
     if (r->odd && p->depth > 1 && p->tree.here)
         mki_tree_close(&p->tree);
@@ -553,9 +596,21 @@ keep(struct mk_reader *r, const char *w, size_t from, size_t len)
     r->boundary = r->boundary > from ? r->boundary - from : 0;
 }
 
+/* What keeps a connection alive before a header is none of the document's: a declaration must come first in that. */
+static size_t
+white_before_header(const struct mk_reader *r, const char *w, size_t len)
+{
+    size_t i = 0;
+
+    while (r->state == EXPECT_HEADER && i < len && is_white(w + i, 1))
+        i++;
+    return i;
+}
+
 static void
 rescan(struct mk_reader *r)
 {
+    r->restricted = false;
     r->fed = r->scanned = r->boundary = 0;
     r->scan = SCAN_TEXT;
 }
@@ -564,13 +619,14 @@ static void
 restart(struct mk_reader *r)
 {
     detach(r, true);
-    r->restart = false;
+    r->restart = r->declared = false;
     r->state = EXPECT_HEADER;
     r->odd = false;
     mk_free((char *)r->prime.p);
     r->prime = (struct mk_str){NULL, 0};
     if (!r->restart_keep)
         mk_buf_release(&r->kept);
+    keep(r, r->kept.data, white_before_header(r, r->kept.data, r->kept.len), r->kept.len);
     rescan(r);
     r->waiting = r->kept.len > 0;
 }
@@ -588,6 +644,13 @@ stopped(struct mk_reader *r, const char *w, size_t len, size_t consumed)
         restart(r);
 }
 
+/* Expat recognizes UTF-16 by its first two bytes, whatever encoding it was told. */
+static bool
+is_utf16(const char *w, size_t len)
+{
+    return len > 0 && (w[0] == '\xfe' || w[0] == '\xff' || w[0] == '\0' || (len > 1 && w[1] == '\0'));
+}
+
 /* Before a stream or between elements only white space and tags may stand. */
 static bool
 check_start(struct mk_reader *r, const char *w, size_t len)
@@ -598,10 +661,10 @@ check_start(struct mk_reader *r, const char *w, size_t len)
         return true;
     while (i < len && is_white(w + i, 1))
         i++;
-    if (i == len || w[i] == '<')
-        return true;
-    if (r->state == EXPECT_HEADER && (w[i] == '\xfe' || w[i] == '\xff'))
+    if (r->state == EXPECT_HEADER && is_utf16(w + i, len - i))
         fail(r, "unsupported-encoding", "the encoding must be UTF-8");
+    else if (i == len || w[i] == '<')
+        return true;
     else if (r->state != EXPECT_HEADER || w[i] != '\xef')
         fail(r, r->state == EXPECT_HEADER ? "not-well-formed" : "bad-format",
              "text outside of an element");
@@ -629,6 +692,27 @@ keep_rest(struct mk_reader *r, const char *w, size_t len)
         detach(r, r->state == EXPECT_HEADER);
 }
 
+/* Whole tags were fed: expat has found their ends as well, and between elements there is nothing else. */
+static int
+check_rest(struct mki_parser *p)
+{
+    if (mki_parser_pending(p))
+        mki_parser_fail(p, "not-well-formed", "a tag does not end where it should");
+    else if (p->depth == 1 && !is_gap(p, p->total))
+        mki_parser_fail(p, "bad-format", "text outside of an element");
+    return p->condition ? -1 : 0;
+}
+
+/* Everything before what may not come has been dealt with. */
+static void
+go_on(struct mk_reader *r, const char *w, size_t len)
+{
+    if (r->restricted)
+        fail(r, "restricted-xml", "comments, processing instructions and document types are not allowed");
+    else
+        keep_rest(r, w, len);
+}
+
 static void
 run(struct mk_reader *r, const char *w, size_t len)
 {
@@ -642,7 +726,7 @@ run(struct mk_reader *r, const char *w, size_t len)
     scan(r, w, len);
     take = r->boundary > fed ? r->boundary - fed : 0;
     if (take == 0) {
-        keep_rest(r, w, len);
+        go_on(r, w, len);
         return;
     }
     if (r->state == EXPECT_HEADER) {
@@ -655,9 +739,11 @@ run(struct mk_reader *r, const char *w, size_t len)
     r->window = w;
     r->stop = false;
     rc = mki_parser_run(p, w + fed, take);
-    r->window = NULL;
     if (r->freed || r->state == DEAD)
         return;
+    if (rc == 0 && !r->stop)
+        rc = check_rest(p);
+    r->window = NULL;
     if (r->stop) {
         stopped(r, w, len, (size_t)(p->start - (p->call_start - fed)));
         return;
@@ -668,7 +754,7 @@ run(struct mk_reader *r, const char *w, size_t len)
         return;
     }
     r->fed = fed + take;
-    keep_rest(r, w, len);
+    go_on(r, w, len);
 }
 
 static void
@@ -699,8 +785,10 @@ mk_reader_feed(struct mk_reader *r, const char *data, size_t len)
         mk_buf_add(&r->kept, data, len);
         run(r, r->kept.data, r->kept.len);
     } else {
+        size_t white = white_before_header(r, data, len);
+
         rescan(r);
-        run(r, data, len);
+        run(r, data + white, len - white);
     }
     r->feeding = false;
     if (r->freed)

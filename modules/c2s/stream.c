@@ -6,6 +6,7 @@
 #include "internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define NS_TLS "urn:ietf:params:xml:ns:xmpp-tls"
 #define NS_BIND "urn:ietf:params:xml:ns:xmpp-bind"
@@ -321,7 +322,8 @@ check_header(struct stream *s, const struct mk_node *header, const char **text)
 
     if (strcmp(mk_node_ns(header), MK_NS_STREAM) != 0) {
         *text = "the stream's namespace must be " MK_NS_STREAM;
-        return "invalid-namespace";
+        return strcmp(mk_node_ns(header), MK_NS_CLIENT) == 0 ? "bad-namespace-prefix"
+                                                             : "invalid-namespace";
     }
     if (strcmp(mk_node_name(header), "stream") != 0) {
         *text = "a stream begins with <stream:stream>";
@@ -339,11 +341,7 @@ check_header(struct stream *s, const struct mk_node *header, const char **text)
         return "host-unknown";
     }
     mk_session_set_host(s->session, host);
-    if (version && version[0] == '0') {
-        *text = "version 1.0 is needed";
-        return "unsupported-version";
-    }
-    if (!version) {
+    if (!version || strtoul(version, NULL, 10) < 1) {
         *text = "version 1.0 is needed";
         return "unsupported-version";
     }
@@ -436,6 +434,11 @@ on_nonza(struct stream *s, struct mk_stanza *st)
                                       .flags = s->flags};
 
     mk_counter_add(s->c2s->metrics.nonza, 1);
+    /* The client's own stream error: nothing can be said to it (RFC 6120 §4.9.1.1). */
+    if (strcmp(mk_stanza_ns(st), MK_NS_STREAM) == 0 && strcmp(mk_stanza_name(st), "error") == 0) {
+        stream_close(s, NULL, NULL);
+        return;
+    }
     if (strcmp(mk_stanza_ns(st), NS_TLS) == 0 && strcmp(mk_stanza_name(st), "starttls") == 0) {
         start_tls(s);
         return;
@@ -553,7 +556,7 @@ on_stanza(struct stream *s, struct mk_stanza *st)
 
     mk_fire_session_in(s->c2s->hooks.in, &in);
     mk_counter_add(s->c2s->metrics.in[kind], 1);
-    if (mk_stanza_from(st) != mk_session_jid(s->session) && !mk_stanza_bad_address(st)) {
+    if (mk_stanza_from(st) != mk_session_jid(s->session)) {
         stream_close(s, "invalid-from", NULL);
         return;
     }

@@ -212,6 +212,13 @@ hostile_xml_gets_its_stream_error(void **state)
                  {"<a b='1' b='2'/>", "not-well-formed"},
                  {"<a>\x01</a>", "not-well-formed"},
                  {"<a>\xff</a>", "not-well-formed"},
+                 {"<a b='\xf3'>", "not-well-formed"},
+                 {"<?pi >", "restricted-xml"},
+                 {"<!-- open >", "restricted-xml"},
+                 {"<!DOCTYPE a>", "restricted-xml"},
+                 {"<?xml version='1.0'?>", "restricted-xml"},
+                 {"<![CDATA[ ]]>", "bad-format"},
+                 {"<stream:stream to='x'>", "bad-format"},
                  {"text <a/>", "bad-format"},
                  {"<a b='1' c='1' d='1' e='1' f='1' g='1' h='1' i='1' j='1' k='1' l='1'/>",
                   "policy-violation"}};
@@ -228,6 +235,32 @@ hostile_xml_gets_its_stream_error(void **state)
         feed(&s, "<more/>");
         assert_int_equal(s.elements, 0);
         end(&s);
+    }
+}
+
+/* Parsers are shared: one that waits for the end of something must not be given to the next stream. */
+static void
+what_one_stream_leaves_half_said_is_not_in_the_way_of_another(void **state)
+{
+    static const char *const halves[] = {"<?pi >", "<!-- open >", "<![CDATA[ >", "<a b='\xf3'>", "<!DOCTYPE x >",
+                                         "<a>", "<a>\r", "<a>]", "\r", "<a b='>"};
+
+    (void)state;
+    for (size_t i = 0; i < MK_COUNT(halves); i++) {
+        struct seen bad, good;
+
+        begin(&bad);
+        begin(&good);
+        feed(&good, header);
+        feed(&bad, header);
+        feed(&bad, halves[i]);
+        feed(&good, "<message><body>x</body></message>");
+        assert_null(good.error);
+        assert_str_is(mk_buf_str(&good.out), "<message><body>x</body></message>");
+        end(&bad);
+        feed(&good, "<presence/>");
+        assert_int_equal(good.elements, 2);
+        end(&good);
     }
 }
 
@@ -280,8 +313,40 @@ a_header_in_another_encoding_is_refused(void **state)
     assert_string_equal(s.error, "unsupported-encoding");
     end(&s);
     begin(&s);
+    mk_reader_feed(s.r, "<\0a\0>\0<\0b\0/\0>\0", 14);
+    assert_string_equal(s.error, "unsupported-encoding");
+    end(&s);
+    begin(&s);
+    mk_reader_feed(s.r, " \0<\0", 4);
+    assert_string_equal(s.error, "unsupported-encoding");
+    end(&s);
+    begin(&s);
     feed(&s, "GET / HTTP/1.1\r\n\r\n");
     assert_string_equal(s.error, "not-well-formed");
+    end(&s);
+}
+
+static void
+white_space_may_come_before_a_header(void **state)
+{
+    struct seen s;
+
+    (void)state;
+    begin(&s);
+    feed(&s, " \r\n");
+    feed(&s, "\n");
+    feed(&s, " ");
+    feed(&s, header);
+    assert_int_equal(s.headers, 1);
+    s.stop_after = 1;
+    s.restart = true;
+    feed(&s, "<a/> \n ");
+    mk_reader_feed(s.r, NULL, 0);
+    feed(&s, header);
+    feed(&s, "<b/>");
+    assert_null(s.error);
+    assert_int_equal(s.headers, 2);
+    assert_int_equal(s.elements, 2);
     end(&s);
 }
 
@@ -289,6 +354,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_one_stream_leaves_half_said_is_not_in_the_way_of_another),
+        cmocka_unit_test(white_space_may_come_before_a_header),
         cmocka_unit_test(an_element_is_there_with_its_last_byte),
         cmocka_unit_test(many_elements_in_one_piece_and_cut_anywhere),
         cmocka_unit_test(a_pause_keeps_what_follows),
