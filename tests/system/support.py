@@ -134,6 +134,17 @@ class Node:
                 answer += data
         return answer.decode()
 
+    def metric(self, name, label=""):
+        """The sum of a metric over all its label sets that contain `label`."""
+        found = re.findall(rf"^{name}((?:{{[^}}]*}})?) (\S+)$", self.control("metrics"), re.M)
+        assert found, f"there is no metric {name}"
+        return sum(float(value) for labels, value in found if label in labels)
+
+    def memory(self):
+        """What it has in memory, in KB."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+
     def client(self, user=None, password="secret", resource="test", host=None, **more):
         """A raw client, logged in with PLAIN and bound when `user` is given."""
         c = Client(self.port(), host or self.hosts.split(",")[0].strip(), **more)
