@@ -268,18 +268,21 @@ put_types_of(FILE *out, const struct schema *schema, const json_t *things, json_
         const char *name = member(type, "name"), *kind = member(type, "kind");
         char *padded = format(" %s ", name);
 
-        if (!strstr(standard, padded) && !json_object_get(told, name)) {
-            if (json_object_size(told) == 0)
-                fputs("\nTypes:\n", out);
-            json_object_set_new(told, name, json_true());
-            if (strcmp(kind, "ENUM") == 0)
-                put_enum(out, type);
-            else if (strcmp(kind, "INPUT_OBJECT") == 0)
-                put_input(out, schema, type, told);
-            else if (*member(type, "description"))
-                put_entry(out, name, member(type, "description"), 16);
-        }
+        bool known = strstr(standard, padded) || json_object_get(told, name) ||
+                     (strcmp(kind, "SCALAR") == 0 && !*member(type, "description"));
+
         free(padded);
+        if (known)
+            continue;
+        if (json_object_size(told) == 0)
+            fputs("\nTypes:\n", out);
+        json_object_set_new(told, name, json_true());
+        if (strcmp(kind, "ENUM") == 0)
+            put_enum(out, type);
+        else if (strcmp(kind, "INPUT_OBJECT") == 0)
+            put_input(out, schema, type, told);
+        else
+            put_entry(out, name, member(type, "description"), 16);
     }
 }
 
