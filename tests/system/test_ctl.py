@@ -183,7 +183,7 @@ def test_wrong_usage_is_status_2_and_says_what_to_do(ctl, words, text):
 
 @pytest.mark.parametrize("argument, value, text", [
     ("int", "1.5", "a whole number is needed"),
-    ("int", "2147483648", "a whole number is needed"),
+    ("int", "9007199254740993", "a whole number is needed"),
     ("int", "", "a whole number is needed"),
     ("posInt", "0", "above 0"),
     ("nonNegInt", "-1", "0 or above"),
@@ -329,6 +329,13 @@ def test_stop_and_stopped(tmp_path):
         assert run("--socket", server.at, "status").code == UNREACHABLE
     finally:
         server.stop()
+
+
+def test_started_waits_until_the_node_is_ready(ctl):
+    assert ctl("config", "pause", "--running", "false").code == OK
+    assert ctl("started", "--wait", "0").code == ERROR
+    assert ctl("config", "pause", "--running", "true").code == OK
+    assert ctl("started").code == OK
 
 
 def test_started_waits_for_a_node_that_comes(tmp_path):

@@ -17,7 +17,7 @@
 
 #define POLL_MS 100
 
-static const char status_query[] = "{ server { status { statusCode } } }";
+static const char status_query[] = "{ server { status { statusCode ready } } }";
 
 static const char *
 option(const struct cli *cli, const char *name)
@@ -165,13 +165,15 @@ seconds_of(const struct cli *cli, long otherwise, long *seconds_out)
     return CTL_USAGE;
 }
 
-/* A node that does not say how it is (no such category, or not for everyone) counts as running when it answers. */
+/* May it be sent users? A node that does not say (no such category, or not for everyone) may when it answers. */
 static bool
 has_started(struct node *node)
 {
     struct reply reply;
     bool answers = node_ask(node, status_query, NULL, NULL, true, &reply) == CTL_OK;
-    bool started = answers && (is_running(&reply) || !server_status(&reply));
+    bool started = answers && (!server_status(&reply) ||
+                               (is_running(&reply) &&
+                                !json_is_false(json_object_get(server_status(&reply), "ready"))));
 
     reply_release(&reply);
     return started;
@@ -367,8 +369,8 @@ const struct builtin builtins[] = {
     {"reload", "reload", "read the configuration again",
      "The same as: meerkatctl config reload. With a mistake in the configuration nothing changes.", no_options,
      1, false, run_reload},
-    {"started", "started [--wait SECONDS]", "wait until the node runs",
-     "Waits up to 60 seconds, or SECONDS (0: looks once). Exit status 1: it does not run.", wait_options, 1, false,
+    {"started", "started [--wait SECONDS]", "wait until the node is ready for users",
+     "Waits up to 60 seconds, or SECONDS (0: looks once). Exit status 1: it is not ready; \"status\" says why.", wait_options, 1, false,
      run_started},
     {"status", "status", "how the node is",
      "The same as: meerkatctl server status, as a table. Exit status 1: it answers, but does not run; 3: it does not answer.",

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define LEVELS 2            /* how often a type may stand below itself */
+#define DOCUMENT_MAX 131072 /* types that know each other all around would never come to an end */
 
 struct writer {
     FILE *out;
@@ -118,7 +119,7 @@ put_selection(struct writer *w, const json_t *type)
 
     fputs(" {", w->out);
     json_object_set_new(w->path, name, json_integer(times + 1));
-    if (times >= LEVELS)
+    if (times >= LEVELS || ftell(w->out) > DOCUMENT_MAX)
         fputs(" __typename", w->out);
     else if (is_kind(type, "UNION") || is_kind(type, "INTERFACE"))
         put_members(w, type);

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define DEPTH_MAX 32
+#define WHOLE_MAX 9007199254740992LL    /* 2^53: as far as JSON's numbers are whole ones everywhere */
 
 struct check {
     const struct schema *schema;
@@ -51,7 +52,7 @@ check_integer(struct check *c, json_t *value, const char *name)
 {
     json_int_t n = json_integer_value(value);
 
-    if (!json_is_integer(value) || (strcmp(name, "Int") == 0 && (n < -2147483648LL || n > 2147483647)))
+    if (!json_is_integer(value) || n < -WHOLE_MAX || n > WHOLE_MAX)
         return wrong(c, "a whole number is needed");
     if (strcmp(name, "PosInt") == 0 && n < 1)
         return wrong(c, "a whole number above 0 is needed");

@@ -16,7 +16,7 @@ const sdl = fs.readFileSync(path.join(__dirname, 'fake.graphql'), 'utf8');
 const schema = gql.buildSchema(sdl);
 for (const [union, is] of [['Mixed', (v) => v.is], ['Named', (v) => v.is]]) schema.getType(union).resolveType = is;
 
-const state = { status: 'RUNNING' };
+const state = { ready: true };
 const tree = (depth) => (depth ? { name: `t${depth}`, left: tree(depth - 1), right: null } : null);
 const fail = (message, code) => { throw new gql.GraphQLError(message, { extensions: { code } }); };
 
@@ -31,13 +31,13 @@ const root = {
     },
   },
   server: {
-    status: () => ({ statusCode: state.status, message: 'a stand-in', version: '1.2.3' }),
+    status: () => ({ statusCode: 'RUNNING', message: 'a stand-in', version: '1.2.3', ready: state.ready }),
     level: 'INFO',
     slow: ({ ms }) => new Promise((done) => setTimeout(() => done('late'), ms)),
     stop: () => { setTimeout(() => process.exit(0), 50); return 'stopping'; },
     setLoglevel: ({ level }) => `level ${level}`,
   },
-  config: { reload: 'reloaded' },
+  config: { reload: 'reloaded', pause: ({ running }) => { state.ready = running; return 'done'; } },
   odd: {
     echo: (given) => JSON.stringify(given),
     tree: tree(5),
@@ -99,7 +99,6 @@ async function serve(request, response) {
   if (!request.url.startsWith('/api/graphql')) return answer(response, 404, 'not here', 'text/plain');
   const asked = JSON.parse(text);
   if (request.url === '/api/graphql/sse') return stream(response, asked);
-  if (/^mutation.*pause/.test(asked.query)) state.status = 'NOT_RUNNING';
   const result = await gql.graphql({
     schema, source: asked.query, rootValue: root, variableValues: asked.variables, operationName: asked.operationName,
   });
