@@ -386,6 +386,7 @@ def test_a_node_that_is_not_there_is_status_3(tmp_path):
 
 def test_the_socket_comes_from_the_environment_or_the_desk(fake, tmp_path):
     assert run("ping", env={"MEERKAT_SOCKET": fake.at}).code == OK
+    assert run("ping", env={"MEERKAT__STATE_DIR": str(pathlib.Path(fake.at).parent)}).code == OK
     desk = tmp_path / "var/dev"
     desk.mkdir(parents=True)
     server = Fake(tmp_path, desk / "api.sock")

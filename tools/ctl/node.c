@@ -28,16 +28,19 @@ is_our_desk(void)
     return stat(DESK_SOCKET, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_uid == geteuid();
 }
 
-static const char *
+/* A container's environment configures the node that is in it too. Owned. */
+static char *
 default_socket(void)
 {
-    const char *from_env = getenv("MEERKAT_SOCKET");
+    const char *socket = getenv("MEERKAT_SOCKET"), *state = getenv("MEERKAT__STATE_DIR");
 
-    if (from_env && *from_env)
-        return from_env;
+    if (socket && *socket)
+        return copy(socket);
+    if (state && *state)
+        return format("%s/api.sock", state);
     if (access(MK_STATEDIR "/api.sock", F_OK) != 0 && is_our_desk())
-        return DESK_SOCKET;
-    return MK_STATEDIR "/api.sock";
+        return copy(DESK_SOCKET);
+    return copy(MK_STATEDIR "/api.sock");
 }
 
 static bool
@@ -135,7 +138,7 @@ node_init(struct node *node, const struct cli *cli)
                  cli->ca ? "ca" : "credentials-file");
         return CTL_USAGE;
     }
-    node->socket = copy(cli->socket ? cli->socket : default_socket());
+    node->socket = cli->socket ? copy(cli->socket) : default_socket();
     node->name = copy(node->socket);
     node->url = copy("http://localhost" API_PATH);
     return CTL_OK;
