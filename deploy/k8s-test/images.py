@@ -112,7 +112,8 @@ def postgresql():
         log = pathlib.Path(folder) / "log"
         with open(log, "w") as out:
             done = subprocess.run(
-                ["nice", "-n", "19", "mmdebstrap", "--variant=apt", "--include=postgresql", "--skip=output/dev",
+                ["nice", "-n", "19", "mmdebstrap", "--variant=essential", "--include=postgresql", "--skip=output/dev",
+                 "--dpkgopt=path-exclude=/usr/lib/*/libLLVM*",  # 100 MB for compiling queries, which we switch off
                  "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
                  "--dpkgopt=path-exclude=/usr/share/locale/*", suite, str(base), "-"],
                 input=lines, text=True, stdout=out, stderr=out)

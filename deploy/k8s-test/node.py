@@ -21,6 +21,7 @@ from common import (BIN, CGROUP, DNS_IP, HERE, LOGS, NODE, NODE_IP, PKI, PODS, R
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 CNI_PLUGINS = "/usr/lib/cni"
+VOLATILE = STATE / "volatile"
 # Folders whose place is fixed in somebody's source; here each is one of ours.
 COVERED = ["/var/lib/kubelet", "/var/lib/cni", "/var/log"]
 
@@ -34,17 +35,16 @@ def command(*args):
 
 
 def cover_folders():
-    """Our own /run and the like, which nobody else sees."""
+    """Our own /run and the like, which nobody else sees; in memory, so that nothing waits for the disk and all goes at once."""
     command("mount", "--make-rshared", "/")  # among ourselves: kubelet hands mounts on to pods
     command("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
     pathlib.Path("/run/lock").mkdir()
+    VOLATILE.mkdir()
+    command("mount", "-t", "tmpfs", "-o", "mode=755,size=8g", "tmpfs", str(VOLATILE))
     for folder in COVERED:
-        own = STATE / "covered" / folder.strip("/").replace("/", "-")
-        own.mkdir(parents=True, exist_ok=True)
+        own = VOLATILE / folder.strip("/").replace("/", "-")
+        own.mkdir()
         command("mount", "--bind", str(own), folder)
-    etcd = STATE / "etcd"
-    etcd.mkdir(mode=0o700)
-    command("mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", str(etcd))  # a test need not wait for the disk
 
 
 def network():
@@ -67,7 +67,7 @@ def write_cni():
     folder.mkdir()
     (folder / "10-meerkat.conflist").write_text(json.dumps({
         "cniVersion": "1.0.0", "name": "meerkat", "plugins": [
-            {"type": "ptp", "mtu": 1500, "ipam": {"type": "host-local", "dataDir": str(STATE / "addresses"),
+            {"type": "ptp", "mtu": 1500, "ipam": {"type": "host-local", "dataDir": str(VOLATILE / "addresses"),
                                                  "ranges": [[{"subnet": PODS}]], "routes": [{"dst": "0.0.0.0/0"}]}},
             {"type": "portmap", "capabilities": {"portMappings": True}}]}))
     return folder
@@ -77,7 +77,7 @@ def write_containerd():
     # Two settings for machines with few rights: without CAP_SYS_RESOURCE no process may make itself less likely to be
     # killed, and not every kernel has the hugetlb controller.
     (STATE / "containerd.toml").write_text(f"""version = 2
-root = "{STATE}/containerd"
+root = "{VOLATILE}/containerd"
 state = "/run/containerd"
 disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
     "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
@@ -106,7 +106,7 @@ def write_kubelet():
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
         "cgroupDriver": "cgroupfs", "cgroupRoot": f"/{CGROUP}", "failCgroupV1": False, "failSwapOn": False,
         "clusterDNS": [DNS_IP], "clusterDomain": "cluster.local", "resolvConf": str(STATE / "resolv.conf"),
-        "volumePluginDir": str(STATE / "volume-plugins"), "maxPods": 100,
+        "volumePluginDir": str(VOLATILE / "volume-plugins"), "maxPods": 100,
         # The disk is shared with whoever else works on this machine: it is not ours to judge.
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "0%", "nodefs.inodesFree": "0%",
                          "imagefs.available": "0%", "imagefs.inodesFree": "0%"},
@@ -122,7 +122,7 @@ def write_proxy():
 
 
 def etcd():
-    return ["etcd", "--data-dir", STATE / "etcd/data", "--listen-client-urls=http://127.0.0.1:2379",
+    return ["etcd", "--data-dir", VOLATILE / "etcd", "--listen-client-urls=http://127.0.0.1:2379",
             "--advertise-client-urls=http://127.0.0.1:2379", "--listen-peer-urls=http://127.0.0.1:2380"]
 
 
