@@ -19,7 +19,9 @@ data:
     cp /script/work /tmp/www/cgi-bin/work
     chmod +x /tmp/www/cgi-bin/work
     echo serving
-    exec httpd -f -p 8080 -h /tmp/www
+    trap 'exit 3' TERM
+    httpd -f -p 8080 -h /tmp/www &
+    wait
   work: |
     #!/bin/sh
     i=0
@@ -93,7 +95,7 @@ def pods():
 
 
 def asked_by_name():
-    return quiet("kubectl exec client -- wget -qO- -T 5 http://web/name") or ""
+    return quiet("kubectl exec client -- timeout 5 wget -qO- http://web/name") or ""
 
 
 def test_a_service_is_found_by_its_name_and_reaches_all_its_pods():
@@ -145,7 +147,7 @@ def test_pods_are_measured_and_the_autoscaler_follows_the_load():
     sh("kubectl top pods")
     sh("kubectl autoscale deployment web --cpu=60% --min=1 --max=4")
     sh("kubectl exec client -- sh -c 'touch /tmp/load; for n in 1 2 3; do "
-       "(while [ -e /tmp/load ]; do wget -qO- -T 20 http://web/cgi-bin/work >/dev/null; done) >/dev/null 2>&1 & done'")
+       "(while [ -e /tmp/load ]; do timeout 20 wget -qO- http://web/cgi-bin/work >/dev/null; done) >/dev/null 2>&1 & done'")
     wait_for(lambda: field(".spec.replicas", "deployment/web") == "4", "four pods under load", 300)
     sh("kubectl get hpa web")
     sh("kubectl exec client -- rm /tmp/load")
