@@ -223,7 +223,9 @@ class Client:
     def stanza(self, pattern=".", patience=PATIENCE):
         """The next stanza or other element that matches `pattern`; others before it are dropped."""
         while True:
-            text = self.until(r"<([a-zA-Z:]+)\b(?:[^>]*/>|.*?</\1>)", patience).lstrip()
+            # From the beginning: of a stanza that has come in part a child is not the next one.
+            text = self.until(r"\A(?:[^<]|</[^>]*>)*<([a-zA-Z:]+)\b(?:[^>]*/>|.*?</\1>)", patience)
+            text = re.sub(r"\A(?:[^<]|</[^>]*>)*", "", text)
             if re.search(pattern, text, re.S):
                 return text
 
