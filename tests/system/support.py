@@ -160,14 +160,15 @@ class Closed(Exception):
 class Client:
     """An XML stream over TCP, as text: no library that could hide what the server really does."""
 
-    def __init__(self, port, host="localhost", stream=True, tls=None):
+    def __init__(self, port, host="localhost", stream=True, tls=None, source="127.0.0.1"):
         self.host = host
         self.port = port
         self.jid = None
         self.buffer = ""
         self.partial = b""
         self.serial = 0
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE,
+                                               source_address=(source, 0))
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname=host)
         if stream:
