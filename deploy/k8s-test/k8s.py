@@ -14,6 +14,8 @@ env                prints what to say to a shell so that kubectl and helm are fo
 try                tries the cluster itself with pods of busybox: services, names, exec, logs, scaling
 build              builds the programs and images, and starts nothing
 """
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -27,7 +29,7 @@ import time
 import images
 import pki
 import programs
-from common import (ADMIN, BIN, CGROUP, HERE, HOST_IP, LINK, LOGS, NODE, NODE_IP, PODS, SERVICES, STATE, fail, run, say,
+from common import (ADMIN, BIN, CACHE, CGROUP, HERE, HOST_IP, LINK, LOGS, NODE, NODE_IP, PODS, SERVICES, STATE, fail, run, say,
                     wait_for)
 
 PLAN = STATE / "node.json"
@@ -71,6 +73,20 @@ def answers(*args):
     """What kubectl prints, or None."""
     done = subprocess.run([BIN / "kubectl", f"--kubeconfig={ADMIN}", *args], capture_output=True, text=True)
     return done.stdout if done.returncode == 0 else None
+
+
+@contextlib.contextmanager
+def alone():
+    """One at a time: there is one cluster on a machine."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another ./dev k8s to finish")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        os.set_inheritable(lock.fileno(), False)
+        yield
 
 
 # -- up ----------------------------------------------------------------------------------------
@@ -172,14 +188,7 @@ def start_system_pods():
     wait_for(lambda: answers("top", "node", NODE), "the first measurements", 120)
 
 
-def up():
-    check_machine()
-    build()
-    if node_pid():
-        say("the cluster is up already")
-        return
-    begun = time.monotonic()
-    down()
+def start():
     LOGS.mkdir(parents=True)
     pki.make()
     p = {"sysctls": read_sysctls(), "folders": [f for f in NEEDED_FOLDERS if not os.path.exists(f)]}
@@ -197,7 +206,19 @@ def up():
     wait_for(node_ready, "the node to be Ready")
     say("node Ready; starting names and metrics")
     start_system_pods()
-    say(f"the cluster is up after {time.monotonic() - begun:.0f} s; to use it: eval \"$(./dev k8s env)\"")
+
+
+def up():
+    check_machine()
+    with alone():
+        build()
+        if node_pid():
+            say("the cluster is up already")
+            return
+        take_down()
+        begun = time.monotonic()
+        start()
+        say(f"the cluster is up after {time.monotonic() - begun:.0f} s; to use it: eval \"$(./dev k8s env)\"")
 
 
 # -- down --------------------------------------------------------------------------------------
@@ -219,9 +240,7 @@ def remove_cgroups():
             remove(folder)
 
 
-def down():
-    if os.geteuid() != 0:
-        fail("the cluster needs root")
+def take_down():
     p = plan()
     pid = node_pid()
     if pid:
@@ -238,7 +257,15 @@ def down():
         for folder in p["folders"]:
             if os.path.isdir(folder) and not os.listdir(folder):
                 os.rmdir(folder)
-    shutil.rmtree(STATE, ignore_errors=False) if STATE.exists() else None
+    if STATE.exists():
+        shutil.rmtree(STATE)
+
+
+def down():
+    if os.geteuid() != 0:
+        fail("the cluster needs root")
+    with alone():
+        take_down()
 
 
 # -- the other verbs -----------------------------------------------------------------------------
@@ -271,15 +298,16 @@ def ctr(*args):
     os.execvp(words[0], words)
 
 
-def pytest(file, *args):
+def pytest(*args):
     """Runs tests with their transcript on the terminal, in place of this process."""
-    words = ["/usr/bin/python3", "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", HERE / file, *args]
-    os.execv(words[0], [str(w) for w in words])
+    words = ["/usr/bin/python3", "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", *args]
+    os.chdir(HERE)
+    os.execv(words[0], words)
 
 
 def try_cluster(*args):
-    up()
-    pytest("test_cluster.py", *args)
+    check_machine()
+    pytest("test_life.py", "test_cluster.py", *args)
 
 
 def main():

@@ -59,8 +59,8 @@ def build(name):
     BIN.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "GOBIN": str(BIN), "CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-buildvcs=false"}
     what = "." if (folder / "main.go").exists() else "tool"
-    jobs = os.environ.get("MEERKAT_K8S_JOBS", "1")  # a link of kubelet takes a gigabyte or two
-    done = subprocess.run(["nice", "-n", "19", "go", "install", "-p", jobs, "-trimpath", "-ldflags",
+    jobs = os.environ.get("MEERKAT_K8S_JOBS")
+    done = subprocess.run(["nice", "-n", "19", "go", "install", *(["-p", jobs] if jobs else []), "-trimpath", "-ldflags",
                            flags(version_package), what], cwd=folder, env=environment)
     if done.returncode != 0:
         fail(f"building {name} failed: see above")

@@ -7,10 +7,16 @@ import subprocess
 import sys
 import time
 
-from common import ADMIN, BIN
+from common import ADMIN, BIN, HERE
 
 ENVIRONMENT = {**os.environ, "KUBECONFIG": str(ADMIN), "PATH": f"{BIN}:{os.environ['PATH']}"}
 PATIENCE = float(os.environ.get("MEERKAT_PATIENCE", "180"))
+
+
+def dev_k8s(*verb):
+    """A verb of ./dev k8s, which must succeed."""
+    show(f"$ ./dev k8s {' '.join(verb)}")
+    subprocess.run([sys.executable, HERE / "k8s.py", *verb], check=True)
 
 
 def use_namespace(folder, name):

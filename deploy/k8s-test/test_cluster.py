@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 
-from shell import balancer_address, field, quiet, sh, use_namespace, wait_for
+from shell import balancer_address, dev_k8s, field, quiet, sh, use_namespace, wait_for
 
 # A page that names the pod which serves it, and one that costs some CPU.
 WEB = """
@@ -83,6 +83,7 @@ spec:
 
 @pytest.fixture(scope="module", autouse=True)
 def web(tmp_path_factory):
+    dev_k8s("up")
     use_namespace(tmp_path_factory.mktemp("try"), "try")
     sh("kubectl apply -f -", WEB)
     sh("kubectl rollout status deployment/web --timeout=180s && kubectl wait --for=condition=Ready pod/client --timeout=180s")
@@ -137,7 +138,7 @@ def test_scaling_changes_how_many_pods_serve():
 
 def test_a_dead_container_is_started_again():
     pod = sorted(pods())[0]
-    sh(f"kubectl exec {pod} -- kill 1")
+    quiet(f"kubectl exec {pod} -- kill 1")  # may be killed itself before it can say how it ended
     wait_for(lambda: field(".status.containerStatuses[0].restartCount", f"pod/{pod}") == "1", "a second life")
     sh(f"kubectl wait --for=condition=Ready pod/{pod} --timeout=180s")
 
