@@ -71,6 +71,7 @@ let_in(struct conn *c)
 {
     c->state = CONN_BUSY;
     c->lane->current = c;
+    c->let_in = evbuffer_get_length(input_of(c));
     bufferevent_setwatermark(c->bev, EV_READ, 0, 0);
 }
 
@@ -304,14 +305,30 @@ keep_for_later(struct conn *c)
         bufferevent_disable(c->bev, EV_READ);
 }
 
+/* Bytes that come while a request is under way, or after an error. */
+static void
+take_behind(struct conn *c)
+{
+    bool waits = c->lane->current == c;
+
+    /* With TLS there can be several reads before evhttp gets what was let in. */
+    if (waits)
+        evbuffer_remove_buffer(input_of(c), buffer_of(&c->kept), c->let_in);
+    if (c->error) {
+        c->dropped += evbuffer_get_length(input_of(c));
+        drain(input_of(c));
+    } else {
+        keep_for_later(c);
+    }
+    if (waits)
+        evbuffer_prepend_buffer(input_of(c), c->kept);
+}
+
 static void
 take_input(struct conn *c)
 {
-    if (c->state == CONN_LINGER || c->error) {
-        c->dropped += evbuffer_get_length(input_of(c));
-        drain(input_of(c));
-    } else if (c->state == CONN_BUSY) {
-        keep_for_later(c);
+    if (c->state == CONN_LINGER || c->state == CONN_BUSY) {
+        take_behind(c);
     } else {
         if (c->later && evbuffer_get_length(c->later))
             evbuffer_prepend_buffer(input_of(c), c->later);

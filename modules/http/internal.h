@@ -168,7 +168,8 @@ struct conn {
     struct guard_scan scan;
     struct guard_head head;
     struct guard_chunks chunks;
-    char *target;               /* of the request that evhttp gets */
+    size_t let_in;              /* bytes of the head that evhttp gets */
+    char *target;               /* of its request */
     struct evbuffer *kept;      /* the head while its body comes in */
     struct evbuffer *later;     /* requests behind the one under way */
     struct mk_buf body;
