@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "build.h"
+#include "lexer.h"
 
 void
 build_fail(struct build *b, const struct gql_part *part, uint32_t at, const char *fmt, ...)

@@ -45,6 +45,7 @@ gql_plan_unref(struct gql_plan **plan)
     *plan = NULL;
     if (!p || --p->refs > 0)
         return;
+    mk_jid_unref((struct mk_jid **)(uintptr_t)&p->viewer.user);
     json_decref(p->variables);
     gql_arena_release(&p->arena);
     gql_schema_unref(&p->schema);

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "lexer.h"
 #include "parser.h"
 #include "schema.h"
 
