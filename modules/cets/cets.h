@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sys/socket.h>
 
+#include <meerkat/admin.h>
 #include <meerkat/cluster.h>
 #include <meerkat/discovery.h>
 #include <meerkat/meerkat.h>
