@@ -458,7 +458,7 @@ unload(struct mk_module *m)
 
 MK_MODULE(.name = "c2s", .version = "1.0", .summary = "Client connections: streams, TLS, resource binding (RFC 6120)",
           .depends = (const char *const[]){"router", NULL},
-          .after = (const char *const[]){"tls", NULL},
+          .after = (const char *const[]){"tls", "health", NULL},
           .provides = (const char *const[]){"c2s", NULL}, .options = options,
           .conf_size = sizeof(struct c2s_conf), .init = init, .start = start, .stop = stop,
           .unload = unload);

@@ -289,7 +289,7 @@ say_when_ready(struct cets *c)
     pthread_mutex_unlock(&c->lock);
     if (!ready)
         return;
-    c->said_ready = true;
+    __atomic_store_n(&c->said_ready, true, __ATOMIC_RELEASE);
     mk_log(c->module, MK_LOG_INFO, "cets.in_sync", "in sync with the cluster after %llu ms: %zu records",
            (unsigned long long)(mk_now_ms() - c->started), records);
     tell_event("table_in_sync", "");
@@ -438,6 +438,17 @@ count_records(void *arg)
     return (double)records;
 }
 
+/* Once in sync is enough: those that run do not go away from their users while another joins. */
+static const char *
+not_ready(void *arg)
+{
+    struct cets *c = arg;
+
+    if (__atomic_load_n(&c->stopping, __ATOMIC_ACQUIRE))
+        return "leaving the cluster";
+    return __atomic_load_n(&c->said_ready, __ATOMIC_ACQUIRE) ? NULL : "not in sync with the cluster yet";
+}
+
 static void
 make_metrics(struct mk_module *m, struct cets *c)
 {
@@ -500,6 +511,8 @@ init(struct mk_module *m, struct mk_error *err)
     c->discovery = mk_service_get(m, "discovery", MK_DISCOVERY_ABI, err);
     if (!c->discovery || tls_init(c, conf, err) < 0 || messages_provide(c, err) < 0)
         return -1;
+    if (mk_ready_add(m, "cluster", not_ready, c) < 0)
+        return mk_fail(err, "cannot add the check of readiness");
     return mk_service_provide(m, "tables", MK_TABLES_ABI, &c->tables_service, err);
 }
 
@@ -550,7 +563,7 @@ leave(void *arg)
     pthread_mutex_lock(&c->lock);
     replica_leave(c->replica);
     pthread_mutex_unlock(&c->lock);
-    c->stopping = true;
+    __atomic_store_n(&c->stopping, true, __ATOMIC_RELEASE);
     links_close_all(c);
     c->discovery->leave(c->discovery->self, gone, c);
 }

@@ -107,7 +107,7 @@ struct cets {
     struct mk_cluster_channel *channels;    /* under the lock */
     bool flush_due;                 /* under the lock: a flush is on its way */
     bool joined;                    /* this node has its number */
-    bool stopping;
+    bool stopping;              /* atomic */
     struct mk_tables tables_service;
     struct mk_cluster cluster_service;
     struct mk_listener *listener;

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include <meerkat/admin.h>
 #include <meerkat/metrics.h>
 #include <meerkat/rdbms_driver.h>
 #include <meerkat/worker.h>

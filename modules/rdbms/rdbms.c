@@ -31,6 +31,18 @@ ready(void *self)
     return __atomic_load_n(&f->pending, __ATOMIC_ACQUIRE) == 0 && f->driver->ready(f->driver->self);
 }
 
+static const char *
+not_ready(void *arg)
+{
+    struct rdbms *f = arg;
+
+    if (__atomic_load_n(&f->stopping, __ATOMIC_ACQUIRE))
+        return "stopping";
+    if (!f->driver->ready(f->driver->self))
+        return "the database does not answer";
+    return ready(f) ? NULL : "tables are being made";
+}
+
 static double
 ask_connections(void *arg)
 {
@@ -124,6 +136,8 @@ init(struct mk_module *m, struct mk_error *err)
     make_table(f);
     make_metrics(f);
     migrate_init(f);
+    if (mk_ready_add(m, "database", not_ready, f) < 0)
+        return mk_fail(err, "cannot add the check of readiness");
     return mk_service_provide(m, "rdbms", MK_RDBMS_ABI, &f->api, err);
 }
 

@@ -233,6 +233,6 @@ unload(struct mk_module *module)
 MK_MODULE(.name = "sm", .version = "1.0",
           .summary = "XEP-0198: stream management, resumption of sessions",
           .depends = (const char *const[]){"c2s", NULL},
-          .after = (const char *const[]){"sasl", "presence", "roster", "offline", "mam", NULL},
+          .after = (const char *const[]){"sasl", "presence", "roster", "offline", "mam", "health", NULL},
           .options = options, .conf_size = sizeof(struct sm_conf), .init = init, .stop = stop,
           .unload = unload);

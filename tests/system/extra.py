@@ -18,14 +18,14 @@ def module_folder(folder):
     return modules
 
 
-def compile_module(modules, source, name=None, **defines):
+def compile_module(modules, source, name=None, libs=(), **defines):
     """Compiles SOURCE.c as the module `name`; defines are strings of C, other values as they are."""
     name = name or source
     flags = [f'-D{k}="{v}"' if isinstance(v, str) else f"-D{k}={v}" for k, v in defines.items()]
     # Replaced as a whole, as an installation does: the old file may be in use.
     fresh = modules / f"{name}.new"
     subprocess.run(["cc", "-std=gnu11", "-Wall", "-shared", "-fPIC", *flags,
-                    "-I", HERE.parents[1] / "include", HERE / f"{source}.c", "-o", fresh],
+                    "-I", HERE.parents[1] / "include", HERE / f"{source}.c", "-o", fresh, *libs],
                    check=True)
     fresh.rename(modules / f"{name}.so")
 

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/* Operations, their fields, and who waits for whom. */
+#include "config.h"
+
+#include "exec.h"
+
+/* Fields that are executed one after the other. */
+struct sequence {
+    struct exec *exec;
+    struct counter counter;
+    struct place *at;
+    const struct gql_type *type;
+    json_t *object;
+    struct gql_group *next;
+    bool running;
+};
+
+/* -- plans ----------------------------------------------------------------------------------- */
+
+struct gql_plan *
+gql_plan_new(const struct gql_view *view, struct mk_str source)
+{
+    struct gql_plan *p = mk_zalloc(sizeof(*p));
+
+    p->refs = 1;
+    p->schema = gql_schema_ref(view->schema);
+    p->view = view;
+    p->source = mk_str_dup(source);
+    return p;
+}
+
+struct gql_plan *
+gql_plan_ref(struct gql_plan *p)
+{
+    p->refs++;
+    return p;
+}
+
+void
+gql_plan_unref(struct gql_plan **plan)
+{
+    struct gql_plan *p = *plan;
+
+    *plan = NULL;
+    if (!p || --p->refs > 0)
+        return;
+    mk_jid_unref((struct mk_jid **)(uintptr_t)&p->viewer.user);
+    json_decref(p->variables);
+    gql_arena_release(&p->arena);
+    gql_schema_unref(&p->schema);
+    mk_free(p->source);
+    mk_free(p);
+}
+
+/* -- the beginning and the end --------------------------------------------------------------- */
+
+struct exec *
+exec_new(struct gql_plan *plan, gql_done_fn done, void *arg)
+{
+    struct exec *e = mk_zalloc(sizeof(*e));
+
+    e->plan = gql_plan_ref(plan);
+    e->errors.source = plan->doc->source;
+    e->root.nullable = true;
+    e->serial = plan->operation->operation == GQL_MUTATION;
+    e->done = done;
+    e->arg = arg;
+    return e;
+}
+
+static void
+finish(struct exec *e)
+{
+    json_t *response = json_object();
+
+    if (e->errors.list)
+        json_object_set_new(response, "errors", e->errors.list);
+    json_object_set_new(response, "data", e->data ? e->data : json_null());
+    e->done(response, e->arg);
+    json_decref(e->event);
+    gql_plan_unref(&e->plan);
+    gql_arena_release(&e->arena);
+    mk_free(e);
+}
+
+static void sequence_go(struct sequence *q);
+
+void
+counter_leave(struct exec *e, struct counter *c)
+{
+    MK_ASSERT(c->pending > 0);
+    if (--c->pending > 0)
+        return;
+    if (c->sequence)
+        sequence_go(c->sequence);
+    else
+        finish(e);
+}
+
+/* -- fields ---------------------------------------------------------------------------------- */
+
+bool
+part_enter(const struct gql_part *part)
+{
+    if (!part->module)
+        return true;
+    if (gql_part_is_gone(part))
+        return false;
+    /* Whoever unloads the module waits, after it has set `gone`, for this worker to be out of every callback. */
+    mk_module_enter(part->module);
+    return true;
+}
+
+void
+part_leave(const struct gql_part *part)
+{
+    if (part->module)
+        mk_module_leave(part->module);
+}
+
+void
+tell_gone(struct exec *e, struct place *at, struct gql_group *g)
+{
+    exec_fail(e, at, g, "module_unloaded", "Module '%s', which this field belongs to, is being unloaded.", g->def->part->name);
+}
+
+static void
+call_resolver(struct exec *e, struct counter *c, const struct place *at, struct gql_group *g, const json_t *value,
+              json_t *args)
+{
+    struct field *f = GQL_NEW(&e->arena, struct field);
+
+    f->pub.api = e->plan->api;
+    f->exec = e;
+    f->counter = c;
+    f->place = *at;
+    f->group = g;
+    f->args = args;
+    f->plan = e->plan;
+    f->parent = json_incref((json_t *)value);
+    if (!part_enter(g->def->part)) {
+        tell_gone(e, &f->place, g);
+        json_decref(f->args);
+        json_decref(f->parent);
+        return;
+    }
+    c->pending++;
+    g->def->fn(&f->pub, g->def->part->arg);
+}
+
+/* A field without a function: a member of its parent's value, or a category, which has no value at all. */
+static void
+resolve_member(struct exec *e, struct counter *c, struct place *at, struct gql_group *g, const json_t *value)
+{
+    const struct gql_ref *type = g->def->type;
+    const struct gql_type *named = gql_ref_type(type);
+
+    if (value) {
+        exec_complete(e, c, at, type, g, json_object_get(value, g->def->name));
+        return;
+    }
+    if (type->kind == GQL_NON_NULL)
+        type = type->of;
+    if (type->kind == GQL_NAMED && named->kind == GQL_K_OBJECT)
+        exec_object(e, c, at, named, gql_collect_inside(e->plan, &e->arena, g, named), NULL);
+    else
+        exec_complete(e, c, at, g->def->type, g, NULL);
+}
+
+static void
+meta_field(struct exec *e, struct place *at, const struct gql_type *t, struct gql_group *g, const json_t *args)
+{
+    if (g->def == e->plan->schema->typename_field)
+        exec_put(e, at, json_string(t->name));
+    else
+        exec_put(e, at, gql_introspect(e->plan, g->def, g->nodes, g->count, args));
+}
+
+static bool
+is_meta(const struct gql_schema *s, const struct gql_field_def *def)
+{
+    return def == s->typename_field || def == s->schema_field || def == s->type_field;
+}
+
+/* The arguments, NULL: they are wrong, and that was told. */
+static json_t *
+arguments_of(struct exec *e, struct place *at, struct gql_group *g)
+{
+    struct gql_argument_error err;
+    json_t *args = gql_coerce_arguments(g->def->args, g->nodes[0]->arguments, g->nodes[0]->at, e->plan->variables, &err);
+
+    if (!args)
+        exec_fail_at(e, at, &err.at, 1, "input_coercion", NULL, err.text);
+    return args;
+}
+
+static void
+exec_field(struct exec *e, struct counter *c, struct place *up, json_t *object, const struct gql_type *t,
+           struct gql_group *g, const json_t *value)
+{
+    struct place here = {.up = up, .key = g->key, .container = object}, *at = &here;
+    json_t *args = NULL;
+
+    here.nullable = g->def->type->kind != GQL_NON_NULL;
+    if (needs_place(g->def->type)) {
+        at = GQL_NEW(&e->arena, struct place);
+        *at = here;
+    }
+    if (g->def->args || g->def->fn) {
+        args = arguments_of(e, at, g);
+        if (!args)
+            return;
+    }
+    if (e->source == g->def) {
+        exec_complete(e, c, at, g->def->type, g, e->event);
+    } else if (is_meta(e->plan->schema, g->def)) {
+        meta_field(e, at, t, g, args);
+    } else if (g->def->fn) {
+        call_resolver(e, c, at, g, value, args);
+        return;
+    } else {
+        resolve_member(e, c, at, g, value);
+    }
+    json_decref(args);
+}
+
+/* -- objects --------------------------------------------------------------------------------- */
+
+static void
+sequence_go(struct sequence *q)
+{
+    struct counter *up = q->counter.up;
+    struct exec *e = q->exec;
+
+    /* A resolver that answers at once comes back here from inside. */
+    if (q->running)
+        return;
+    q->running = true;
+    while (q->counter.pending == 0 && q->next) {
+        struct gql_group *g = q->next;
+
+        q->next = place_is_dead(q->at) ? NULL : g->next;
+        if (place_is_dead(q->at))
+            break;
+        q->counter.pending++;
+        if (g->def)
+            exec_field(e, &q->counter, q->at, q->object, q->type, g, NULL);
+        q->counter.pending--;
+    }
+    q->running = false;
+    if (q->counter.pending == 0 && !q->next)
+        counter_leave(e, up);
+}
+
+static void
+exec_serially(struct exec *e, struct counter *c, struct place *at, const struct gql_type *t, json_t *object,
+              struct gql_group *groups)
+{
+    struct sequence *q = GQL_NEW(&e->arena, struct sequence);
+
+    q->exec = e;
+    q->counter.up = c;
+    q->counter.sequence = q;
+    q->at = at;
+    q->type = t;
+    q->object = object;
+    q->next = groups;
+    c->pending++;
+    sequence_go(q);
+}
+
+void
+exec_object(struct exec *e, struct counter *c, struct place *at, const struct gql_type *t, struct gql_group *groups,
+            const json_t *value)
+{
+    json_t *object = json_object();
+
+    /* In the order of the query, whoever answers first. */
+    for (struct gql_group *g = groups; g; g = g->next) {
+        if (g->def)
+            json_object_set_new(object, g->key, json_null());
+    }
+    exec_put(e, at, object);
+    if (e->serial && !value) {
+        exec_serially(e, c, at, t, object, groups);
+        return;
+    }
+    for (struct gql_group *g = groups; g && !place_is_dead(at); g = g->next) {
+        if (g->def)
+            exec_field(e, c, at, object, t, g, value);
+    }
+}
+
+void
+exec_run(struct exec *e)
+{
+    const struct gql_type *t = e->plan->view->roots[e->plan->operation->operation];
+
+    e->counter.pending = 1;
+    if (t)
+        exec_object(e, &e->counter, &e->root, t, gql_collect_root(e->plan, &e->arena, t), NULL);
+    counter_leave(e, &e->counter);
+}
+
+void
+gql_execute(struct gql_plan *plan, gql_done_fn done, void *arg)
+{
+    exec_run(exec_new(plan, done, arg));
+}
+
+/* -- for resolvers --------------------------------------------------------------------------- */
+
+static struct field *
+field_of(const struct mk_gql_field *f)
+{
+    return (struct field *)((char *)(uintptr_t)f - offsetof(struct field, pub));
+}
+
+struct mk_module *
+gql_field_module(const struct mk_gql_field *f)
+{
+    return field_of(f)->group->def->part->module;
+}
+
+const struct mk_gql_viewer *
+gql_field_viewer(const struct mk_gql_field *f)
+{
+    return &field_of(f)->plan->viewer;
+}
+
+const json_t *
+gql_field_argument(const struct mk_gql_field *f, const char *name)
+{
+    return json_object_get(field_of(f)->args, name);
+}
+
+const json_t *
+gql_field_parent(const struct mk_gql_field *f)
+{
+    return field_of(f)->parent;
+}
+
+bool
+gql_field_is_subscription(const struct mk_gql_field *f)
+{
+    return field_of(f)->subscription != NULL;
+}
+
+void
+exec_answer(struct field *f, json_t *value)
+{
+    struct exec *e = f->exec;
+    struct counter *c = f->counter;
+
+    MK_ASSERT(!f->answered);
+    f->answered = true;
+    if (!place_is_dead(&f->place))
+        exec_complete(e, c, &f->place, f->group->def->type, f->group, value);
+    json_decref(value);
+    json_decref(f->args);
+    json_decref(f->parent);
+    part_leave(f->group->def->part);
+    counter_leave(e, c);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/*
+ * Module graphql, from outside to inside:
+ *
+ *   endpoint.c    places, routes, what a request is answered with
+ *   decode.c      the query, its variables and its operation's name, out of a request of HTTP
+ *   who.c         credentials; remember.c: passwords that were right a moment ago
+ *   stream.c      server-sent events
+ *   registry.c    service "graphql": what modules add, and the schema that comes of it
+ *   prepare.h     the language; nothing below it knows of HTTP or of this header
+ */
+#ifndef GRAPHQL_INTERNAL_H
+#define GRAPHQL_INTERNAL_H
+
+#include <pthread.h>
+
+#include <meerkat/auth.h>
+#include <meerkat/graphql.h>
+#include <meerkat/http.h>
+#include <meerkat/meerkat.h>
+
+#include "prepare.h"
+
+struct graphql_conf {
+    struct mk_option_list user_listen, user_listen_tls;
+    struct mk_option_list admin_listen, admin_listen_tls;
+    struct mk_option_list domain_listen, domain_listen_tls;
+    char *admin_user;
+    char *admin_password;
+    char *socket;
+    uint64_t max_query;
+    int64_t max_tokens, max_depth, max_fields, max_aliases, max_complexity, max_introspection;
+};
+
+#define BACKENDS_MAX 8
+
+enum place { PLACE_USER, PLACE_ADMIN, PLACE_DOMAIN, PLACES };
+
+struct graphql;
+
+struct endpoint {
+    struct graphql *graphql;
+    enum place place;
+    const char *name;   /* of the place: "graphql_user" */
+    unsigned schema;    /* enum mk_gql_schema */
+};
+
+struct graphql {
+    struct mk_module *module;
+    const struct mk_http *http;
+    struct endpoint endpoints[PLACES];
+    const struct mk_auth *backends[BACKENDS_MAX];
+    size_t backend_count;
+    struct mk_graphql table;
+
+    /* -- registry.c: main thread, but for `schema` */
+    struct gql_part **parts; /* the first is the base */
+    size_t part_count;
+    bool *left_out;          /* parts that do not fit, because another one has gone */
+    struct gql_schema *schema; /* RCU */
+
+    struct mk_counter requests[PLACES], errors_total[PLACES];
+    struct mk_counter limited[GQL_LIMITS];
+};
+
+static inline const struct graphql_conf *
+conf_of(const struct graphql *g)
+{
+    return mk_module_conf(g->module, NULL);
+}
+
+/* -- registry.c ---- */
+int registry_init(struct graphql *g, struct mk_error *err);
+void registry_free(struct graphql *g);
+/* The schema of now; owned. Worker. */
+struct gql_schema *registry_schema(struct graphql *g);
+
+/* -- a request ---- */
+
+struct call {
+    struct graphql *graphql;
+    const struct endpoint *endpoint;
+    struct mk_http_request *rq;
+    struct mk_gql_viewer viewer;
+    char *domain;               /* owned: what viewer.domain points to */
+    /* decoded */
+    struct mk_buf query;
+    char *operation;
+    json_t *variables;
+    bool by_form;               /* as a web page of another site could have sent it */
+    struct gql_plan *plan;
+};
+
+void call_free(struct call **call);
+/* Answers with errors alone; the call is freed. `errors` is taken. */
+void call_refuse(struct call *c, int status, json_t *errors);
+void call_refuse_text(struct call *c, int status, const char *code, const char *message);
+
+/* -- decode.c: false: it was refused ---- */
+bool call_decode(struct call *c) MK_NODISCARD;
+
+/* -- who.c: finds out who asks; then next(c), perhaps later. Refuses by itself. ---- */
+void call_identify(struct call *c, void (*next)(struct call *c));
+
+/* -- endpoint.c ---- */
+int endpoint_init(struct graphql *g, struct mk_error *err);
+int endpoint_start(struct graphql *g, struct mk_error *err);
+
+#endif
