@@ -140,6 +140,13 @@ mk_admin_stop(struct mk_module *m)
     kill(getpid(), SIGTERM);
 }
 
+void
+mk_admin_restart(struct mk_module *m)
+{
+    mki_server_restart();
+    mk_admin_stop(m);
+}
+
 /* -- what there is -------------------------------------------------------------------------- */
 
 static const char *

@@ -103,6 +103,22 @@ parse(int argc, char **argv, struct mki_args *args, struct asked *asked)
     return 3;
 }
 
+/* Runs; anew after a restart that was asked for, as long as this process still has the rights it began with. */
+static int
+run(const struct mki_args *args, char **argv)
+{
+    char path[4096];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    uid_t user = geteuid();
+    int rc = mki_server_run(args);
+
+    if (rc == MKI_RUN_AGAIN && len > 0 && geteuid() == user) {
+        path[len] = '\0';
+        mki_run_again(argv, path);
+    }
+    return rc;
+}
+
 static int
 dispatch(struct mki_args *args, const struct asked *asked, int argc, char **argv)
 {
@@ -121,7 +137,7 @@ dispatch(struct mki_args *args, const struct asked *asked, int argc, char **argv
             return mki_server_task(args, NULL, 0, NULL);
         return mki_server_task(args, argv[optind], (size_t)(argc - optind - 1), argv + optind + 1);
     default:
-        return mki_server_run(args);
+        return run(args, argv);
     }
 }
 

@@ -6,6 +6,9 @@
 #include <pthread.h>
 #include <signal.h>
 
+#define _LGPL_SOURCE
+#include <urcu/urcu-memb.h>
+
 #include "metrics-internal.h"
 #include "worker-internal.h"
 
@@ -53,12 +56,15 @@ pool_main(void *arg)
 
     (void)arg;
     pthread_setname_np(pthread_self(), "offload");
+    /* So that a job may read tables: between mk_callback_begin and mk_callback_end. */
+    urcu_memb_register_thread();
     while ((j = next_job())) {
         j->work(j->arg);
         mk_post(j->module, j->worker, j->done, j->arg);
         mk_module_leave(j->module);
         mk_free(j);
     }
+    urcu_memb_unregister_thread();
     mki_metrics_thread_end();
     return NULL;
 }

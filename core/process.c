@@ -9,6 +9,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <linux/close_range.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -127,6 +128,15 @@ mki_make_dir(const char *path, struct mk_error *err)
     }
     mk_free(copy);
     return rc;
+}
+
+void
+mki_run_again(char **argv, const char *path)
+{
+    /* Whatever a library has opened without the flag stays behind. */
+    close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+    execv(path, argv);
+    mki_log(MK_LOG_ERROR, "process.restart", "cannot run '%s' anew: %s", path, strerror(errno));
 }
 
 void

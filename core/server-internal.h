@@ -46,6 +46,8 @@ struct mki_args {
 
 /* Reads the configuration and runs until told to stop; an exit code. */
 int mki_server_run(const struct mki_args *args);
+/* Runs the program anew in this process; returns when that cannot be. */
+void mki_run_again(char **argv, const char *path);
 /* Reads and checks the configuration, prints what is wrong; an exit code. */
 int mki_server_check(const struct mki_args *args);
 /* Runs a task of a module with its arguments (name NULL: lists the tasks); an exit code. */
@@ -73,6 +75,9 @@ int mki_server_init(struct mki_args *args, const char *host);
 int mki_server_reload(struct mk_error *err);
 int mki_server_module(const char *what, const char *name, struct mk_error *err);
 void mki_server_stop(void);
+/* Any thread: the stop that follows is one after which mki_server_run returns MKI_RUN_AGAIN. */
+void mki_server_restart(void);
+#define MKI_RUN_AGAIN 75        /* EX_TEMPFAIL, when the program cannot be run anew by itself */
 /* The readiness check "server" (admin.h). */
 const char *mki_server_not_ready(void *arg);
 /* The main thread's loop. */

@@ -65,6 +65,7 @@ static struct {
     struct event_base *base;
     bool stopping;
     bool ready;                 /* atomic: started, and not stopping */
+    bool restart;               /* atomic: this stop is followed by another start */
     uint64_t started;
     /* --run and --print-schema: what is wanted besides the configuration, and how it ended. */
     const char *task;
@@ -342,6 +343,12 @@ mki_server_stop(void)
     event_base_loopbreak(server.base);
 }
 
+void
+mki_server_restart(void)
+{
+    __atomic_store_n(&server.restart, true, __ATOMIC_RELEASE);
+}
+
 static struct mki_ini *
 read_again(void)
 {
@@ -575,7 +582,7 @@ stop(void)
     uint64_t limit = server.conf.stop_timeout;
 
     __atomic_store_n(&server.ready, false, __ATOMIC_RELEASE);
-    mki_notify("STOPPING=1");
+    mki_notify(__atomic_load_n(&server.restart, __ATOMIC_ACQUIRE) ? "RELOADING=1" : "STOPPING=1");
     signal(SIGALRM, on_deadline);
     alarm((unsigned)(limit / 1000 + 1));
     mki_control_stop();
@@ -644,7 +651,7 @@ mki_server_run(const struct mki_args *args)
     if (rc == 0)
         mki_log(MK_LOG_INFO, "server.stopped", "meerkatd has stopped");
     urcu_memb_unregister_thread();
-    return rc;
+    return rc == 0 && __atomic_load_n(&server.restart, __ATOMIC_ACQUIRE) ? MKI_RUN_AGAIN : rc;
 }
 
 /* -- tasks ---------------------------------------------------------------------------------- */

@@ -27,6 +27,12 @@ MK_API void mk_admin_module_reload(struct mk_module *m, const char *name, mk_don
 MK_API void mk_admin_reload(struct mk_module *m, mk_done_fn done, void *arg);
 /* As SIGTERM does: a moment later, so that an answer can still be written. Any thread. */
 MK_API void mk_admin_stop(struct mk_module *m);
+/*
+ * The same, and then the program runs anew in this process, with the arguments it was started with. A server that has given up
+ * its privileges ([meerkat] user) could not open its ports again: it ends with exit status 75 instead, upon which a
+ * service manager starts it. Any thread.
+ */
+MK_API void mk_admin_restart(struct mk_module *m);
 
 /* -- on the main thread; what is told is valid during the call ------------------------------- */
 

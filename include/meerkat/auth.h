@@ -85,5 +85,76 @@ struct mk_ev_account_remove {
 };
 MK_NOTICE(account_remove, struct mk_ev_account_remove)
 
+/* -- conveniences ----------------------------------------------------------------------------- */
+
+/* All backends, in the order in which they are asked. Of a module's state, filled in start. */
+#define MK_AUTH_BACKENDS_MAX 8
+struct mk_auth_backends {
+    const struct mk_auth *at[MK_AUTH_BACKENDS_MAX];     /* NULL behind the last; atomic: workers may be at work already */
+};
+
+static inline void
+mk_auth_backends_get(struct mk_module *m, struct mk_auth_backends *out)
+{
+    for (unsigned i = 0; i < MK_AUTH_BACKENDS_MAX; i++)
+        __atomic_store_n(&out->at[i], (const struct mk_auth *)mk_service_nth(m, "auth", MK_AUTH_ABI, i), __ATOMIC_RELEASE);
+}
+
+/* The n-th backend; NULL behind the last. */
+static inline const struct mk_auth *
+mk_auth_nth(const struct mk_auth_backends *b, size_t n)
+{
+    return n < MK_AUTH_BACKENDS_MAX ? __atomic_load_n(&b->at[n], __ATOMIC_ACQUIRE) : NULL;
+}
+
+/* `auth` has the account when the result is MK_AUTH_OK, else NULL; MK_AUTH_NO_ACCOUNT: nobody has it. */
+typedef void (*mk_auth_find_fn)(enum mk_auth_result result, const struct mk_auth *auth, void *arg);
+
+struct mk_auth_search_ {
+    struct mk_module *m;
+    const struct mk_auth_backends *backends;
+    size_t next;
+    struct mk_host *host;
+    char *user;
+    mk_auth_find_fn fn;
+    void *arg;
+};
+
+static inline void
+mk_auth_searched_(enum mk_auth_result result, const struct mk_credentials *cred, void *arg)
+{
+    struct mk_auth_search_ *s = (struct mk_auth_search_ *)arg;
+    const struct mk_auth *auth = mk_auth_nth(s->backends, s->next);
+
+    (void)cred;
+    if (result == MK_AUTH_NO_ACCOUNT && auth) {
+        s->next++;
+        auth->lookup(auth->self, s->host, mk_str_of(s->user), mk_auth_searched_, s);
+        return;
+    }
+    s->fn(result, result == MK_AUTH_OK ? mk_auth_nth(s->backends, s->next - 1) : NULL, s->arg);
+    mk_module_leave(s->m);
+    mk_free(s->user);
+    mk_free(s);
+}
+
+/* Which backend has this account? fn is called on this worker, perhaps at once; `m` is busy until then. */
+static inline void
+mk_auth_find(struct mk_module *m, const struct mk_auth_backends *backends, struct mk_host *host,
+             struct mk_str user, mk_auth_find_fn fn, void *arg)
+{
+    struct mk_auth_search_ *s = (struct mk_auth_search_ *)mk_alloc(sizeof(*s));
+
+    s->m = m;
+    s->backends = backends;
+    s->next = 0;
+    s->host = host;
+    s->user = mk_str_dup(user);
+    s->fn = fn;
+    s->arg = arg;
+    mk_module_enter(m);
+    mk_auth_searched_(MK_AUTH_NO_ACCOUNT, NULL, s);
+}
+
 MK_END
 #endif

@@ -167,6 +167,17 @@ struct mk_c2s {
     void (*refuse_new)(void *self);
     /* Before authentication: `from` of the stream header, what the client says it is. NULL: nothing. Borrowed. */
     const struct mk_jid *(*claimed)(const struct mk_session *s);
+    /* Port of the peer, 0 when unknown. */
+    unsigned (*peer_port)(const struct mk_session *s);
+    /*
+     * A stanza as if the client of this session had sent it (hooks user_send_*, then routing), but not counted by stream
+     * management. `from` must be the session's JID; `st` is borrowed. What the server answers at once (a refusal) is delivered
+     * to the session. Sessions that `adopt` made are fine, entered or not, also with a bare JID; end those that were not entered with `vanish`.
+     * `done` (NULL: nobody waits) runs on this worker, perhaps at once, when the hooks have decided: one at a time. `s` is
+     * NULL then when it has ended.
+     */
+    void (*send_as)(struct mk_session *s, struct mk_stanza *st,
+                    void (*done)(struct mk_session *s, enum mk_verdict verdict, void *data), void *data);
 };
 
 MK_END

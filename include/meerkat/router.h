@@ -130,6 +130,14 @@ struct mk_sessions {
     void (*adopt)(void *self, struct mk_session *s, int8_t priority, unsigned flags,
                   void (*done)(void *arg), void *arg);
     void (*leave)(void *self, struct mk_session *s, void (*done)(void *arg), void *arg);
+    /*
+     * Calls fn for every session of the cluster, in no order, with the text of its account; false from fn ends it. One that
+     * moves between nodes may be told of both. This walks a large table: not on a worker but in a job of mk_offload, between
+     * mk_callback_begin and mk_callback_end.
+     */
+    void (*each_session)(void *self,
+                         bool (*fn)(struct mk_str account, const struct mk_resource *r, void *arg),
+                         void *arg);
 };
 
 MK_END

@@ -38,7 +38,8 @@ MK_API void mk_defer(struct mk_module *m, mk_task_fn fn, void *arg);
 /*
  * Runs work(arg) on the offload pool (for what takes a processor long: hashing passwords), then
  * done(arg) on the worker that asked. Returns -1 without having run anything when the queue of
- * `meerkat.offload_queue` is full: answer with resource-constraint. Worker.
+ * `meerkat.offload_queue` is full: answer with resource-constraint. Worker. A job that walks a
+ * large table (tables.h) does so between mk_callback_begin and mk_callback_end.
  */
 MK_API int mk_offload(struct mk_module *m, mk_task_fn work, mk_task_fn done,
                       void *arg) MK_NODISCARD;

@@ -40,6 +40,10 @@ bool store_get(struct auth_memory *self, struct mk_host *host, struct mk_str use
 bool store_put(struct auth_memory *self, struct mk_host *host, struct mk_str user,
                const struct mk_credentials *cred, enum store_mode mode);
 bool store_drop(struct auth_memory *self, struct mk_host *host, struct mk_str user);
+size_t store_count(struct auth_memory *self, struct mk_host *host);
+/* The names behind `after`, sorted; they and the list are owned. */
+char **store_names(struct auth_memory *self, struct mk_host *host, struct mk_str after,
+                   size_t *count_out);
 void store_clear(struct auth_memory *self);
 
 /* request.c: fills self->table. */

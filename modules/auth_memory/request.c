@@ -206,6 +206,30 @@ remove_account(void *arg, struct mk_host *host, struct mk_str user, mk_auth_fn f
     mk_free(copy);
 }
 
+static void
+list(void *self, struct mk_host *host, struct mk_str after, size_t limit, mk_auth_list_fn fn,
+     void *arg)
+{
+    size_t count, shown;
+    char **names = store_names(self, host, after, &count);
+    struct mk_str *users = mk_alloc((count + 1) * sizeof(*users));
+
+    shown = count < limit ? count : limit;
+    for (size_t i = 0; i < shown; i++)
+        users[i] = mk_str_of(names[i]);
+    fn(MK_AUTH_OK, users, shown, arg);
+    for (size_t i = 0; i < count; i++)
+        mk_free(names[i]);
+    mk_free(names);
+    mk_free(users);
+}
+
+static void
+count_accounts(void *self, struct mk_host *host, mk_auth_count_fn fn, void *arg)
+{
+    fn(MK_AUTH_OK, store_count(self, host), arg);
+}
+
 static unsigned
 hashes(void *self, struct mk_host *host)
 {
@@ -234,5 +258,7 @@ request_table(struct auth_memory *self)
         .hashes = hashes,
         .can_change = true,
         .iterations = iterations,
+        .list = list,
+        .count = count_accounts,
     };
 }

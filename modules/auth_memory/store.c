@@ -3,6 +3,8 @@
 /* The accounts: a hash table under one lock. */
 #include "config.h"
 
+#include <stdlib.h>
+
 #include "internal.h"
 
 #define SALT_LEN 16
@@ -100,6 +102,50 @@ store_drop(struct auth_memory *self, struct mk_host *host, struct mk_str user)
     }
     pthread_mutex_unlock(&self->lock);
     return a != NULL;
+}
+
+size_t
+store_count(struct auth_memory *self, struct mk_host *host)
+{
+    size_t count = 0;
+
+    pthread_mutex_lock(&self->lock);
+    for (size_t i = 0; i < STORE_BUCKETS; i++) {
+        for (const struct account *a = self->buckets[i]; a; a = a->next)
+            count += a->host == host;
+    }
+    pthread_mutex_unlock(&self->lock);
+    return count;
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+char **
+store_names(struct auth_memory *self, struct mk_host *host, struct mk_str after, size_t *count_out)
+{
+    char *from = mk_str_dup(after), **names = NULL;
+    size_t count = 0;
+
+    pthread_mutex_lock(&self->lock);
+    for (size_t i = 0; i < STORE_BUCKETS; i++) {
+        for (const struct account *a = self->buckets[i]; a; a = a->next) {
+            if (a->host != host || strcmp(a->user, from) <= 0)
+                continue;
+            if ((count & (count - 1)) == 0)
+                names = mk_realloc(names, (count ? 2 * count : 1) * sizeof(*names));
+            names[count++] = mk_strdup(a->user);
+        }
+    }
+    pthread_mutex_unlock(&self->lock);
+    if (count)
+        qsort(names, count, sizeof(*names), compare_names);
+    mk_free(from);
+    *count_out = count;
+    return names;
 }
 
 void

@@ -93,6 +93,10 @@ prepare(struct auth_rdbms *self)
                                 "UPDATE users SET password = '', pass_details = ? WHERE server = ? "
                                 "AND username = ? AND pass_details IS NULL AND password = ?");
     self->remove = db->prepare(db->self, m, "DELETE FROM users WHERE server = ? AND username = ?");
+    self->list = db->prepare(db->self, m,
+                             "SELECT username FROM users WHERE server = ? AND username > ? "
+                             "ORDER BY username LIMIT ?");
+    self->count = db->prepare(db->self, m, "SELECT COUNT(*) FROM users WHERE server = ?");
 }
 
 static int
@@ -113,6 +117,8 @@ init(struct mk_module *m, struct mk_error *err)
         .hashes = auth_hashes,
         .can_change = true,
         .iterations = auth_iterations,
+        .list = account_list,
+        .count = account_count,
     };
     self->db = mk_service_get(m, "rdbms", MK_RDBMS_ABI, err);
     if (!self->db || self->db->schema(self->db->self, m, migrations, err) < 0)

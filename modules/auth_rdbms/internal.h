@@ -22,7 +22,7 @@ struct auth_rdbms {
     const struct mk_rdbms *db;
     const struct mk_sessions *sessions; /* NULL: nobody keeps them */
     struct mk_hook *account_remove;
-    struct mk_sql_stmt *select, *insert, *update, *upgrade, *remove;
+    struct mk_sql_stmt *select, *insert, *update, *upgrade, *remove, *list, *count;
     struct mk_counter upgraded;
     struct mk_auth table;
 };
@@ -79,6 +79,11 @@ void account_set_password(void *self, struct mk_host *host, struct mk_str user,
 /* remove.c */
 void account_remove(void *self, struct mk_host *host, struct mk_str user, mk_auth_fn fn, void *arg);
 void announce(struct auth_rdbms *self, const char *event, const struct mk_buf *account);
+
+/* list.c */
+void account_list(void *self, struct mk_host *host, struct mk_str after, size_t limit,
+                  mk_auth_list_fn fn, void *arg);
+void account_count(void *self, struct mk_host *host, mk_auth_count_fn fn, void *arg);
 
 /* auth_rdbms.c */
 unsigned conf_hashes(const struct auth_rdbms_conf *conf);

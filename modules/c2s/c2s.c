@@ -175,6 +175,14 @@ svc_peer_address(const struct mk_session *session)
     return s->conn ? s->conn->address : "";
 }
 
+static unsigned
+svc_peer_port(const struct mk_session *session)
+{
+    const struct stream *s = mk_session_data(session);
+
+    return s->conn ? s->conn->port : 0;
+}
+
 static void
 svc_end(struct mk_session *session, const char *condition, const char *text)
 {
@@ -261,7 +269,9 @@ static const struct mk_c2s service = {.size = sizeof(service),
                                       .enter = svc_enter,
                                       .vanish = svc_vanish,
                                       .refuse_new = svc_refuse_new,
-                                      .claimed = svc_claimed};
+                                      .claimed = svc_claimed,
+                                      .peer_port = svc_peer_port,
+                                      .send_as = stream_send_as};
 
 /* -- life cycle ----------------------------------------------------------------------------- */
 

@@ -24,6 +24,8 @@ note_peer(struct conn *c, const struct sockaddr_storage *peer)
     const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)peer;
     const struct sockaddr_in *a4 = (const struct sockaddr_in *)peer;
 
+    if (peer->ss_family == AF_INET || peer->ss_family == AF_INET6)
+        c->port = ntohs(peer->ss_family == AF_INET ? a4->sin_port : a6->sin6_port);
     if (peer->ss_family == AF_INET) {
         inet_ntop(AF_INET, &a4->sin_addr, c->address, sizeof(c->address));
         c->loopback = ntohl(a4->sin_addr.s_addr) >> 24 == 127;

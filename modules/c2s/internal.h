@@ -41,6 +41,7 @@ struct conn {
     bool reading_stopped;       /* not reading: the session is paused */
     bool write_blocked;         /* the socket takes no more for now */
     char address[48];
+    uint16_t port;
     struct mk_buf out;          /* not written yet */
     size_t out_done;            /* of it: written */
     uint64_t last_input;
@@ -75,6 +76,8 @@ struct stream {
     struct stream *next_dirty;
     mk_c2s_bind_fn bind_done;
     void *bind_data;
+    void (*send_done)(struct mk_session *s, enum mk_verdict verdict, void *data);
+    void *send_data;
 };
 
 /* What a worker has. */
@@ -164,6 +167,8 @@ void stream_end(struct stream *s, const char *reason);
 void stream_send_features(struct stream *s);
 void stream_restart(struct stream *s);
 void stream_read_on(struct stream *s);
+void stream_send_as(struct mk_session *session, struct mk_stanza *st,
+                    void (*done)(struct mk_session *s, enum mk_verdict verdict, void *data), void *data);
 void lane_flush(struct c2s *c2s);
 /* Stream errors by condition (RFC 6120 §4.9.3). */
 void stream_count_errors(struct c2s *c2s);

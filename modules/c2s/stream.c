@@ -565,6 +565,19 @@ hold_drop(void *arg)
     mk_session_unref(&ev->session);
 }
 
+/* Tells whoever sent a stanza in the client's name. */
+static void
+sent(struct mk_session *session, enum mk_verdict verdict)
+{
+    struct stream *s = mk_session_is_closed(session) ? NULL : mk_session_data(session);
+    void (*done)(struct mk_session *s, enum mk_verdict verdict, void *data) = s ? s->send_done : NULL;
+
+    if (!done)
+        return;
+    s->send_done = NULL;
+    done(session, verdict, s->send_data);
+}
+
 static void
 hold_finish(void *arg, enum mk_verdict verdict, void *unused)
 {
@@ -573,6 +586,7 @@ hold_finish(void *arg, enum mk_verdict verdict, void *unused)
     (void)unused;
     send_on(ev, verdict);
     mk_session_unpause(ev->session);
+    sent(ev->session, verdict);
 }
 
 const struct mk_hook_hold_ops stream_send_hold = {hold_keep, hold_drop, hold_finish};
@@ -597,14 +611,49 @@ check_stanza(const struct mk_stanza *st)
     }
 }
 
+static enum mk_verdict
+send_stanza(struct stream *s, struct mk_stanza *st)
+{
+    struct mk_ev_user ev = {MK_EVENT(ev), .session = s->session, .stanza = mk_stanza_ref(st)};
+    enum mk_stanza_kind kind = mk_stanza_kind(st);
+    enum mk_verdict verdict;
+
+    verdict = kind == MK_MESSAGE    ? mk_fire_user_send_message(s->c2s->hooks.send[kind], &ev)
+              : kind == MK_PRESENCE ? mk_fire_user_send_presence(s->c2s->hooks.send[kind], &ev)
+                                    : mk_fire_user_send_iq(s->c2s->hooks.send[kind], &ev);
+    if (verdict == MK_HELD)
+        mk_session_pause(s->session);
+    else
+        send_on(&ev, verdict);
+    mk_stanza_unref(&ev.stanza);
+    return verdict;
+}
+
+void
+stream_send_as(struct mk_session *session, struct mk_stanza *st,
+               void (*done)(struct mk_session *s, enum mk_verdict verdict, void *data), void *data)
+{
+    struct mk_session *keep = mk_session_ref(session);
+    struct stream *s = mk_session_data(session);
+    enum mk_verdict verdict;
+
+    if (done) {
+        MK_ASSERT(!s->send_done);
+        s->send_done = done;
+        s->send_data = data;
+    }
+    verdict = send_stanza(s, st);
+    if (verdict != MK_HELD)
+        sent(session, verdict);
+    mk_session_unref(&keep);
+}
+
 static void
 on_stanza(struct stream *s, struct mk_stanza *st)
 {
     enum mk_stanza_kind kind = mk_stanza_kind(st);
     struct mk_ev_session_stanza in = {MK_EVENT(in), .session = s->session, .stanza = st};
-    struct mk_ev_user ev = {MK_EVENT(ev), .session = s->session};
     enum mk_stanza_error wrong;
-    enum mk_verdict verdict;
 
     mk_fire_session_in(s->c2s->hooks.in, &in);
     mk_counter_add(s->c2s->metrics.in[kind], 1);
@@ -622,15 +671,7 @@ on_stanza(struct stream *s, struct mk_stanza *st)
         stream_bind_iq(s, st);
         return;
     }
-    ev.stanza = mk_stanza_ref(st);
-    verdict = kind == MK_MESSAGE    ? mk_fire_user_send_message(s->c2s->hooks.send[kind], &ev)
-              : kind == MK_PRESENCE ? mk_fire_user_send_presence(s->c2s->hooks.send[kind], &ev)
-                                    : mk_fire_user_send_iq(s->c2s->hooks.send[kind], &ev);
-    if (verdict == MK_HELD)
-        mk_session_pause(s->session);
-    else
-        send_on(&ev, verdict);
-    mk_stanza_unref(&ev.stanza);
+    (void)send_stanza(s, st);
 }
 
 static bool
@@ -755,6 +796,8 @@ on_destroy(struct mk_session *session)
     mk_timer_free(&s->timer);
     mk_free(s->lang);
     mk_jid_unref(&s->from);
+    if (s->send_done)
+        s->send_done(NULL, MK_DENY, s->send_data);
     __atomic_fetch_sub(&s->c2s->connections, 1, __ATOMIC_RELAXED);
     mk_gauge_add(s->c2s->metrics.streams, -1);
     if (s->dirty) {

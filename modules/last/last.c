@@ -6,33 +6,17 @@
  */
 #include "config.h"
 
-#include <meerkat/auth.h>
-#include <meerkat/meerkat.h>
-#include <meerkat/presence.h>
-#include <meerkat/rdbms.h>
-#include <meerkat/roster.h>
-#include <meerkat/router.h>
+#include "internal.h"
 
 #define NS_LAST "jabber:iq:last"
-
-struct last_conf {
-    uint64_t max_status;
-};
 
 static const struct mk_option options[] = {
     MK_OPTION_SIZE(struct last_conf, max_status, "1K", "0", "64K",
                    MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
                    "bytes kept of the status that a user leaves behind"),
+    MK_OPTION_INT(struct last_conf, max_listed, "10000", "1", "1000000", MK_OPT_RELOADABLE,
+                  "users that listOldUsers may list, and removeOldUsers may remove at once"),
     MK_OPTION_END};
-
-struct last {
-    struct mk_module *module;
-    const struct mk_rdbms *db;
-    const struct mk_sessions *sessions;
-    const struct mk_roster *roster;     /* NULL: not loaded */
-    struct mk_sql_stmt *select, *upsert, *remove;
-    uint64_t started;                   /* ms of mk_now_ms */
-};
 
 MK_SQL_FILE(last_001, "001_last.sql");
 
@@ -98,8 +82,8 @@ find_available(const struct mk_resource *r, void *arg)
     return !*(bool *)arg;
 }
 
-static bool
-is_available(struct last *self, const struct mk_jid *account)
+bool
+last_is_available(struct last *self, const struct mk_jid *account)
 {
     bool found = false;
 
@@ -115,7 +99,7 @@ answer(struct request *r)
     const struct mk_jid *account = mk_iq_account(r->iq);
     char *key;
 
-    if (is_available(self, account)) {
+    if (last_is_available(self, account)) {
         reply(end_request(r), 0, MK_STR(""));
         return;
     }
@@ -177,18 +161,23 @@ on_host(struct mk_iq *iq, void *arg)
 
 /* -- keeping -------------------------------------------------------------------------------- */
 
-static struct mk_str
-status_of(const struct mk_stanza *st, size_t max)
+struct mk_str
+last_cut(struct mk_str text, size_t max)
 {
-    const struct mk_node *status = st ? mk_stanza_child(st, "status", MK_NS_CLIENT) : NULL;
-    struct mk_str text = status ? mk_node_text(status) : MK_STR("");
-
     if (text.len > max) {
         text.len = max;
         while (text.len && ((unsigned char)text.p[text.len] & 0xc0) == 0x80)
             text.len--;
     }
     return text;
+}
+
+static struct mk_str
+status_of(const struct mk_stanza *st, size_t max)
+{
+    const struct mk_node *status = st ? mk_stanza_child(st, "status", MK_NS_CLIENT) : NULL;
+
+    return last_cut(status ? mk_node_text(status) : MK_STR(""), max);
 }
 
 static void
@@ -211,7 +200,7 @@ on_unavailable(struct mk_ev_presence *ev, void *arg)
     const struct last_conf *conf = mk_module_conf(self->module, mk_session_host(ev->session));
     char *key;
 
-    if (is_available(self, jid))
+    if (last_is_available(self, jid))
         return;
     key = mk_str_dup(mk_jid_bare(jid));
     mk_sql_exec(self->db, self->upsert, key, on_kept, self, MK_SQL_V_TEXT(mk_jid_domain(jid)),
@@ -270,7 +259,7 @@ init(struct mk_module *m, struct mk_error *err)
         mk_on(m, presence_unavailable, MK_PRIO_NORMAL, on_unavailable, self) < 0 ||
         mk_on(m, account_remove, MK_PRIO_NORMAL, on_account_remove, self) < 0)
         return mk_fail(err, "a handler could not be registered");
-    return 0;
+    return last_api(self, err);
 }
 
 static int
@@ -279,6 +268,7 @@ start(struct mk_module *m, struct mk_error *err)
     struct last *self = mk_module_get(m);
 
     (void)err;
+    mk_auth_backends_get(m, &self->auth);
     /* Workers may be at work with us already. */
     __atomic_store_n(&self->roster, mk_service_nth(m, "roster", MK_ROSTER_ABI, 0), __ATOMIC_RELEASE);
     return 0;
@@ -292,5 +282,5 @@ unload(struct mk_module *m)
 
 MK_MODULE(.name = "last", .version = "1.0", .summary = "last activity of accounts (XEP-0012), uptime",
           .depends = (const char *const[]){"rdbms", "router", NULL},
-          .after = (const char *const[]){"roster", "presence", NULL}, .options = options,
+          .after = (const char *const[]){"roster", "presence", "auth", "graphql", NULL}, .options = options,
           .conf_size = sizeof(struct last_conf), .init = init, .start = start, .unload = unload);

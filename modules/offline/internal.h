@@ -94,6 +94,7 @@ struct offline {
     struct {
         struct mk_sql_stmt *insert, *page, *remove, *purge, *sweep;
         struct mk_sql_stmt *count, *headers, *view, *remove_one;
+        struct mk_sql_stmt *expired_of, *old_of;        /* api.c */
     } sql;
     struct mk_counter stored, delivered, dropped[DROP_COUNT];
 };
@@ -139,5 +140,8 @@ struct mk_stanza *flush_read_row(struct offline *self, const struct mk_sql_resul
 
 /* -- retrieve.c: XEP-0013 */
 int retrieve_init(struct offline *self);
+
+/* -- api.c: category offline of the GraphQL API, where there is one */
+int offline_api(struct offline *self, struct mk_error *err) MK_NODISCARD;
 
 #endif

@@ -206,7 +206,7 @@ init(struct mk_module *m, struct mk_error *err)
         mk_on(m, account_remove, MK_PRIO_NORMAL, on_account_remove, self) < 0 ||
         retrieve_init(self) < 0 || mk_feature_add(m, MK_TO_HOST, "msgoffline") < 0)
         return mk_fail(err, "a handler could not be registered");
-    return 0;
+    return offline_api(self, err);
 }
 
 static int
@@ -245,6 +245,6 @@ unload(struct mk_module *m)
 MK_MODULE(.name = "offline", .version = "1.0",
           .summary = "messages for users who are offline (XEP-0160, XEP-0013)",
           .depends = (const char *const[]){"rdbms", "router", "auth", "tables", NULL},
-          .after = (const char *const[]){"presence", NULL}, .options = options,
+          .after = (const char *const[]){"presence", "graphql", NULL}, .options = options,
           .conf_size = sizeof(struct offline_conf), .init = init, .start = start, .stop = stop,
           .unload = unload);

@@ -5,18 +5,10 @@
  */
 #include "config.h"
 
-#include <meerkat/auth.h>
-#include <meerkat/meerkat.h>
-#include <meerkat/rdbms.h>
+#include "internal.h"
 
 #define NS_PRIVATE "jabber:iq:private"
 #define NS_MAX_CHARS 250        /* of the column */
-
-struct private_conf {
-    uint64_t max_size;
-    int64_t max_elements;
-    bool reserved;
-};
 
 static const struct mk_option options[] = {
     MK_OPTION_SIZE(struct private_conf, max_size, "64K", "1000", "16M",
@@ -27,13 +19,6 @@ static const struct mk_option options[] = {
                    "accept the namespaces that XEP-0049 reserves: jabber:…, http://jabber.org/…, "
                    "vcard-temp"),
     MK_OPTION_END};
-
-struct private {
-    struct mk_module *module;
-    const struct mk_rdbms *db;
-    struct mk_sql_stmt *select, *upsert, *remove;
-    struct mk_counter refused;
-};
 
 MK_SQL_FILE(private_001, "001_private_storage.sql");
 
@@ -145,6 +130,12 @@ fits_column(const char *ns)
     for (; *ns; ns++)
         chars += ((unsigned char)*ns & 0xc0) != 0x80;
     return chars <= NS_MAX_CHARS;
+}
+
+bool
+private_can_keep(const char *ns, const struct private_conf *conf)
+{
+    return *ns && strcmp(ns, NS_PRIVATE) != 0 && fits_column(ns) && (conf->reserved || !is_reserved(ns));
 }
 
 /* The element asked for or given: exactly one, with a namespace of its own. Answers when it is not so. */
@@ -284,6 +275,16 @@ init(struct mk_module *m, struct mk_error *err)
     if (mk_on_iq(m, MK_IQ_GET | MK_IQ_SET, MK_TO_BARE, NS_PRIVATE, "query", on_private, self) < 0 ||
         mk_on(m, account_remove, MK_PRIO_NORMAL, on_account_remove, self) < 0)
         return mk_fail(err, "a handler could not be registered");
+    return private_api(self, err);
+}
+
+static int
+start(struct mk_module *m, struct mk_error *err)
+{
+    struct private *self = mk_module_get(m);
+
+    (void)err;
+    mk_auth_backends_get(m, &self->auth);
     return 0;
 }
 
@@ -295,5 +296,6 @@ unload(struct mk_module *m)
 
 MK_MODULE(.name = "private", .version = "1.0",
           .summary = "private storage of clients' settings (XEP-0049)",
-          .depends = (const char *const[]){"rdbms", "router", NULL}, .options = options,
-          .conf_size = sizeof(struct private_conf), .init = init, .unload = unload);
+          .depends = (const char *const[]){"rdbms", "router", NULL},
+          .after = (const char *const[]){"auth", "graphql", NULL}, .options = options,
+          .conf_size = sizeof(struct private_conf), .init = init, .start = start, .unload = unload);

@@ -52,6 +52,8 @@ struct roster {
     const struct mk_cluster *cluster;   /* NULL: one node */
     struct mk_cluster_channel *news;
     struct mk_roster service;
+    struct mk_auth_backends auth;       /* for api.c, and: */
+    const struct mk_c2s *c2s;           /* NULL: there is no API */
     struct mk_hook *changed;
     unsigned slot;              /* of a session: the entry of its account */
     struct {
@@ -123,5 +125,8 @@ void change_told(struct op *op);
 
 /* service.c */
 void service_init(struct roster *r);
+
+/* api.c: category roster of the GraphQL API, where there is one */
+int api_init(struct roster *r, struct mk_error *err) MK_NODISCARD;
 
 #endif

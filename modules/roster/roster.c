@@ -67,7 +67,19 @@ init(struct mk_module *m, struct mk_error *err)
         mk_on(m, account_remove, MK_PRIO_NORMAL, sql_account_remove, r) < 0 ||
         mk_subscribe(m, "user_removed", NULL, on_user_removed, r) < 0)
         return mk_fail(err, "cannot register the handlers of roster");
+    if (api_init(r, err) < 0)
+        return -1;
     return mk_service_provide(m, "roster", MK_ROSTER_ABI, &r->service, err);
+}
+
+static int
+start(struct mk_module *m, struct mk_error *err)
+{
+    struct roster *r = mk_module_get(m);
+
+    (void)err;
+    mk_auth_backends_get(m, &r->auth);
+    return 0;
 }
 
 static void
@@ -81,5 +93,6 @@ unload(struct mk_module *m)
 
 MK_MODULE(.name = "roster", .version = "1.0", .summary = "RFC 6121 §2: rosters, with versions and pre-approval",
           .depends = (const char *const[]){"rdbms", "sessions", "c2s", NULL},
+          .after = (const char *const[]){"auth", "graphql", NULL},
           .provides = (const char *const[]){"roster", NULL}, .options = options,
-          .conf_size = sizeof(struct roster_conf), .init = init, .unload = unload);
+          .conf_size = sizeof(struct roster_conf), .init = init, .start = start, .unload = unload);

@@ -348,6 +348,34 @@ svc_each(void *self, const struct mk_jid *account,
     router->tables->each_in(router->table, mk_jid_bare(account), visit_one, &v);
 }
 
+struct tour {
+    bool (*fn)(struct mk_str account, const struct mk_resource *r, void *arg);
+    void *arg;
+};
+
+static bool
+tour_one(const struct mk_record *r, void *arg)
+{
+    const struct tour *t = arg;
+    struct mk_resource out;
+    struct entry e;
+
+    if (!read_entry(r, &e))
+        return true;
+    fill(r, &e, &out);
+    return t->fn(r->group, &out, t->arg);
+}
+
+static void
+svc_each_session(void *self, bool (*fn)(struct mk_str account, const struct mk_resource *r, void *arg),
+                 void *arg)
+{
+    struct router *router = self;
+    struct tour t = {fn, arg};
+
+    router->tables->each(router->table, tour_one, &t);
+}
+
 static void
 svc_send(void *self, const struct mk_resource *r, struct mk_stanza *st)
 {
@@ -421,7 +449,8 @@ init(struct mk_module *m, struct mk_error *err)
                                             .count = svc_count,
                                             .update_known = svc_update_known,
                                             .adopt = svc_adopt,
-                                            .leave = svc_leave};
+                                            .leave = svc_leave,
+                                            .each_session = svc_each_session};
     router->service = (struct mk_router){.size = sizeof(router->service), .self = router,
                                          .route = router_route};
     if (router_remote_init(router, m, err) < 0 ||

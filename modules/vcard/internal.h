@@ -27,7 +27,16 @@ struct vcard {
     struct mk_sql_stmt *select, *upsert, *index, *remove, *remove_index;
     struct mk_counter refused, added;
     unsigned slot;              /* of a session: struct avatar */
+    struct mk_auth_backends auth;       /* for api.c */
 };
+
+/* -- vcard.c */
+/* Keeps a card, whose XML is `text`, and its row for searches. */
+void vcard_store(struct vcard *self, const struct mk_jid *account, const struct mk_node *card, struct mk_str text,
+                 mk_sql_fn fn, void *arg);
+
+/* -- api.c: category vcard of the GraphQL API, where there is one */
+int vcard_api(struct vcard *self, struct mk_error *err) MK_NODISCARD;
 
 /* What a session's presence gets, known once it has been looked up. */
 enum avatar_kind {

@@ -142,22 +142,23 @@ on_stored(struct mk_sql_result *result, void *arg)
     mk_iq_reply_result(iq, NULL);
 }
 
-static void
-store(struct vcard *self, struct mk_iq *iq, struct mk_str text, bool search)
+void
+vcard_store(struct vcard *self, const struct mk_jid *account, const struct mk_node *card, struct mk_str text,
+            mk_sql_fn fn, void *arg)
 {
     const struct mk_rdbms *db = self->db;
-    const struct mk_jid *account = mk_iq_account(iq);
+    const struct vcard_conf *conf = mk_module_conf(self->module, mk_host_find(mk_jid_domain(account)));
     struct mk_sql_batch *batch = db->batch(db->self, self->module);
     char *key = mk_str_dup(mk_jid_bare(account));
 
     mk_sql_add(db, batch, self->upsert, MK_SQL_V_TEXT(mk_jid_local(account)),
                MK_SQL_V_TEXT(mk_jid_domain(account)), MK_SQL_V_TEXT(text));
-    if (search)
-        search_add(self, batch, account, mk_iq_child(iq));
+    if (conf->search)
+        search_add(self, batch, account, card);
     else
         mk_sql_add(db, batch, self->remove_index, MK_SQL_V_TEXT(mk_jid_domain(account)),
                    MK_SQL_V_TEXT(mk_jid_local(account)));
-    db->batch_run(batch, key, on_stored, hold_request(self, iq));
+    db->batch_run(batch, key, fn, arg);
     mk_free(key);
 }
 
@@ -173,7 +174,7 @@ set(struct vcard *self, struct mk_iq *iq, const struct vcard_conf *conf)
         mk_counter_add(self->refused, 1);
         mk_iq_reply_error(iq, MK_ERR_POLICY_VIOLATION, "the vCard is too large");
     } else {
-        store(self, iq, text, conf->search);
+        vcard_store(self, mk_iq_account(iq), mk_iq_child(iq), text, on_stored, hold_request(self, iq));
     }
     mk_xml_free(&x);
 }
@@ -263,6 +264,16 @@ init(struct mk_module *m, struct mk_error *err)
         mk_on(m, user_send_presence, MK_PRIO_EARLY, avatar_on_presence, self) < 0 ||
         mk_on(m, account_remove, MK_PRIO_NORMAL, on_account_remove, self) < 0)
         return mk_fail(err, "a handler could not be registered");
+    return vcard_api(self, err);
+}
+
+static int
+start(struct mk_module *m, struct mk_error *err)
+{
+    struct vcard *self = mk_module_get(m);
+
+    (void)err;
+    mk_auth_backends_get(m, &self->auth);
     return 0;
 }
 
@@ -274,5 +285,6 @@ unload(struct mk_module *m)
 
 MK_MODULE(.name = "vcard", .version = "1.0",
           .summary = "vCards (XEP-0054) and the picture's hash in presence (XEP-0153)",
-          .depends = (const char *const[]){"rdbms", "router", "c2s", NULL}, .options = options,
-          .conf_size = sizeof(struct vcard_conf), .init = init, .unload = unload);
+          .depends = (const char *const[]){"rdbms", "router", "c2s", NULL},
+          .after = (const char *const[]){"auth", "graphql", NULL}, .options = options,
+          .conf_size = sizeof(struct vcard_conf), .init = init, .start = start, .unload = unload);
