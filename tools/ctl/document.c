@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define LEVELS 2            /* how often a type may stand below itself */
-#define DOCUMENT_MAX 131072 /* types that know each other all around would never come to an end */
+#define DOCUMENT_MAX 65536  /* types that know each other all around would never come to an end */
 
 struct writer {
     FILE *out;

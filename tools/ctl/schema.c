@@ -15,8 +15,8 @@
 
 static const char introspection[] =
     "{ __schema { queryType { name } mutationType { name } subscriptionType { name } types { kind name description"
-    " fields { name description args { ...V } type { ...T } } inputFields { ...V }"
-    " enumValues { name description } possibleTypes { name } } } }"
+    " fields(includeDeprecated: true) { name description args(includeDeprecated: true) { ...V } type { ...T } } inputFields { ...V }"
+    " enumValues(includeDeprecated: true) { name description } possibleTypes { name } } } }"
     " fragment V on __InputValue { name description defaultValue type { ...T } }"
     " fragment T on __Type { kind name ofType { kind name ofType { kind name ofType { kind name"
     " ofType { kind name ofType { kind name ofType { kind name } } } } } } }";

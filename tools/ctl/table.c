@@ -11,8 +11,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define GAP 2
+#define CELL_MAX 60
 
 static bool
 is_object_list(const json_t *value)
@@ -26,7 +28,7 @@ is_object_list(const json_t *value)
     return false;
 }
 
-/* A value in one cell. Owned. */
+/* A value in one cell; of objects in a list only how many there are. Owned. */
 static char *
 cell(const json_t *value)
 {
@@ -40,10 +42,12 @@ cell(const json_t *value)
         return copy(json_string_value(value));
     if (!value || json_is_null(value))
         return copy("-");
+    if (is_object_list(value))
+        return format("(%zu)", json_array_size(value));
     out = open_memstream(&text, &len);
     if (!out)
         return copy("?");
-    if (json_is_array(value) && !is_object_list(value)) {
+    if (json_is_array(value)) {
         json_array_foreach (value, i, one) {
             char *inner = cell(one);
 
@@ -54,6 +58,22 @@ cell(const json_t *value)
         print_compact(out, value);
     }
     fclose(out);
+    return text;
+}
+
+/* On a terminal a long text would push the others out of sight. */
+static char *
+short_cell(const json_t *value)
+{
+    char *text = cell(value);
+    size_t at = 0;
+
+    if (!isatty(STDOUT_FILENO) || text_width(text) <= CELL_MAX)
+        return text;
+    for (size_t n = 0; text[at] && n < CELL_MAX - 1; n++)
+        for (at++; ((unsigned char)text[at] & 0xc0) == 0x80;)
+            at++;
+    text[at] = '\0';
     return text;
 }
 
@@ -75,7 +95,7 @@ columns_of(const json_t *rows)
 
     json_array_foreach (rows, i, row) {
         json_object_foreach (row, key, value) {
-            char *text = cell(value);
+            char *text = short_cell(value);
             size_t width = text_width(text), known;
             json_t *old = json_object_get(columns, key);
 
@@ -101,7 +121,7 @@ put_columns(FILE *out, const json_t *rows)
     json_array_foreach (rows, i, row) {
         n = 0;
         json_object_foreach (columns, key, width) {
-            char *text = cell(json_object_get(row, key));
+            char *text = short_cell(json_object_get(row, key));
 
             put_cell(out, text, (size_t)json_integer_value(width), ++n == count);
             free(text);
