@@ -184,7 +184,8 @@ def up(args, build):
     wait_in_sync(plan)
     print(f"{args.count} nodes are in sync after {time.monotonic() - began:.1f} s")
     for i in range(args.count):
-        print(f"node {i}: clients on 127.0.0.1:{args.port + i}, HTTP on 127.0.0.1:{args.port + 300 + i}, log in {(folder_of(i) / 'log').relative_to(ROOT)}")
+        print(f"node {i}: clients on 127.0.0.1:{args.port + i}, HTTP on 127.0.0.1:{args.port + 300 + i}, "
+              f"log in {(folder_of(i) / 'log').relative_to(ROOT)}")
 
 
 def status(plan):
