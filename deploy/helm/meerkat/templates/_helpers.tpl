@@ -167,6 +167,9 @@ listen_tls = *:5223
 listen = *:5280
 [health]
 
+[graphql]
+user_listen = *:5561
+
 [router]
 {{- if eq .Values.volatileDatabase "cets" }}
 tables = cets
