@@ -156,8 +156,8 @@ accounts = romeo:secret
     node.start()
     try:
         assert "first" in serial_shown(node)
-        live.unlink()
-        live.symlink_to(tmp_path / "second")
+        (tmp_path / "next").symlink_to(tmp_path / "second")
+        (tmp_path / "next").rename(live)
         if watch == "0s":
             node.reload()
         node.wait_log("tls.reload")
