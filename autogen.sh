@@ -10,7 +10,8 @@ module() {
     name=$(basename "$dir")
     [ -f "$dir/$name.c" ] || return 0
     sources=$(find "$dir" -maxdepth 1 -name '*.[ch]' | LC_ALL=C sort | tr '\n' ' ')
-    sql=$(find "$dir" -maxdepth 1 -name '*.sql' | LC_ALL=C sort | tr '\n' ' ')
+    # What the assembler puts into a module as it is.
+    sql=$(find "$dir" -maxdepth 1 \( -name '*.sql' -o -name '*.html' \) | LC_ALL=C sort | tr '\n' ' ')
     libs=
     # One line that names the libraries, for example: $(SSL_LIBS)
     [ -f "$dir/LIBS" ] && libs=$(cat "$dir/LIBS")
@@ -26,7 +27,7 @@ module() {
     for c in "$dir"/*.c; do
         object=$dir/${name}_la-$(basename "$c" .c).lo
         # Through a variable: automake takes a literal target for a rule that replaces its own.
-        grep -q MK_SQL_FILE "$c" || continue
+        grep -q 'MK_SQL_FILE\|incbin' "$c" || continue
         var=sql_$(echo "$object" | tr -c 'a-z0-9\n' '_')
         printf '%s = %s\n$(%s): %s\n' "$var" "$object" "$var" "$sql"
     done

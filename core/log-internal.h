@@ -7,7 +7,7 @@
 #include <meerkat/log.h>
 
 enum mki_log_format { MKI_LOG_TEXT, MKI_LOG_JSON };
-enum mki_log_target { MKI_LOG_STDERR, MKI_LOG_FILE, MKI_LOG_SYSLOG };
+enum mki_log_target { MKI_LOG_STDERR, MKI_LOG_FILE, MKI_LOG_SYSLOG, MKI_LOG_STDOUT };
 
 struct mki_log_settings {
     enum mk_log_level level;

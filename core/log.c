@@ -50,11 +50,17 @@ open_target(enum mki_log_target target, const char *file, struct mk_error *err)
     int fd;
 
     if (target != MKI_LOG_FILE)
-        return STDERR_FILENO;
+        return target == MKI_LOG_STDOUT ? STDOUT_FILENO : STDERR_FILENO;
     fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
     if (fd < 0)
         mk_fail(err, "cannot open the log file '%s': %s", file, strerror(errno));
     return fd;
+}
+
+static bool
+is_standard(int fd)
+{
+    return fd == STDERR_FILENO || fd == STDOUT_FILENO;
 }
 
 static void
@@ -63,12 +69,12 @@ swap_target(int fd)
     int old = log_fd;
 
     __atomic_store_n(&log_fd, fd, __ATOMIC_SEQ_CST);
-    if (old != STDERR_FILENO && old != fd) {
+    if (!is_standard(old) && old != fd) {
         /* A writer may still be at it: keep the number, change what stands behind it. */
         dup2(fd, old);
-        if (fd != STDERR_FILENO)
+        if (!is_standard(fd))
             close(fd);
-        __atomic_store_n(&log_fd, fd == STDERR_FILENO ? fd : old, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&log_fd, is_standard(fd) ? fd : old, __ATOMIC_SEQ_CST);
     }
 }
 

@@ -30,6 +30,7 @@ struct mki_parser {
     bool prefixed;              /* its opening tag declares a prefix: bytes cannot be forwarded */
     bool bad_address, bad_from;
     uint32_t child_count;
+    unsigned namespaces;        /* declared by the tag that is being read */
     struct mk_jid *from, *to;
     struct mk_buf names;        /* of the children */
     struct mk_buf attrs;        /* texts of attributes; offsets below, UINT32_MAX: absent */

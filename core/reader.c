@@ -335,12 +335,12 @@ note_child(struct mki_parser *p, const XML_Char *name)
 }
 
 static bool
-within_limits(struct mki_parser *p, const XML_Char **atts)
+within_limits(struct mki_parser *p)
 {
     const struct mk_reader_limits *limits = p->reader->limits;
-    unsigned n = (unsigned)XML_GetSpecifiedAttributeCount(p->expat) / 2;
+    unsigned n = (unsigned)XML_GetSpecifiedAttributeCount(p->expat) / 2 + p->namespaces;
 
-    (void)atts;
+    p->namespaces = 0;
     if (p->depth > limits->max_depth) {
         mki_parser_fail(p, "policy-violation", "elements are nested too deeply");
         return false;
@@ -393,7 +393,7 @@ on_open(void *arg, const XML_Char *name, const XML_Char **atts)
     struct mki_parser *p = arg;
     struct mk_reader *r = p->reader;
 
-    if (!r || r->stop || p->condition || !within_limits(p, atts) || (p->depth == 1 && !check_gap(p)))
+    if (!r || r->stop || p->condition || !within_limits(p) || (p->depth == 1 && !check_gap(p)))
         return;
     p->depth++;
     if (p->depth == 1 || r->odd || p->tree.root)
@@ -420,6 +420,7 @@ on_namespace(void *arg, const XML_Char *prefix, const XML_Char *uri)
 
     if (!r)
         return;
+    p->namespaces++;
     if (p->depth == 1)
         p->prefixed = p->prefixed || prefix != NULL;
     if (p->depth != 0)
@@ -550,6 +551,7 @@ attach(struct mk_reader *r)
     r->parser = p;
     p->reader = r;
     p->prefixed = false;
+    p->namespaces = 0;
     p->start = p->total;
     XML_SetElementHandler(p->expat, on_open, on_close);
     XML_SetStartNamespaceDeclHandler(p->expat, on_namespace);

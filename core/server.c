@@ -26,7 +26,7 @@
 
 static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const formats[] = {"text", "json", NULL};
-static const char *const targets[] = {"stderr", "file", "syslog", NULL};
+static const char *const targets[] = {"stderr", "file", "syslog", "stdout", NULL};
 
 #define C struct mki_core_conf
 const struct mk_option mki_core_options[] = {

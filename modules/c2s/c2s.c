@@ -44,30 +44,34 @@ static const struct mk_option options[] = {
 
 /* -- connections ---------------------------------------------------------------------------- */
 
-static bool
+/* NULL, or the stream error that says why not. */
+static const char *
 admit(struct c2s *c2s, const struct conn *conn)
 {
     const struct c2s_conf *conf = conf_of(c2s, NULL);
     int64_t limit = conn->trusted ? 0 : conf->max_connections_address;
 
-    if (c2s->stopping || (conf->max_connections &&
-                          __atomic_load_n(&c2s->connections, __ATOMIC_RELAXED) >= conf->max_connections))
-        return false;
-    return address_enter(c2s, conn->address, limit);
+    if (c2s->stopping)
+        return "system-shutdown";
+    if (conf->max_connections &&
+        __atomic_load_n(&c2s->connections, __ATOMIC_RELAXED) >= conf->max_connections)
+        return "resource-constraint";
+    return address_enter(c2s, conn->address, limit) ? NULL : "policy-violation";
 }
 
 static void
 accepted(struct c2s *c2s, int fd, const struct sockaddr_storage *peer, bool direct_tls)
 {
     struct conn *conn = conn_new(c2s, fd, peer, direct_tls);
+    const char *why = admit(c2s, conn);
     struct mk_error err;
     struct stream *s;
 
-    if (!admit(c2s, conn)) {
+    if (why) {
         mk_counter_add(c2s->metrics.refused, 1);
-        mk_log(c2s->module, MK_LOG_WARN, "c2s.refused", "too many connections: one of '%s' was refused",
-               conn->address);
-        conn_free(&conn);
+        mk_log(c2s->module, MK_LOG_WARN, "c2s.refused", "a connection of '%s' was refused: %s",
+               conn->address, why);
+        stream_refuse(c2s, conn, why);
         return;
     }
     __atomic_fetch_add(&c2s->connections, 1, __ATOMIC_RELAXED);
@@ -312,7 +316,7 @@ make_metrics(struct mk_module *m, struct c2s *c2s)
                                           "Connections over a limit");
     c2s->metrics.nonza = mk_counter_new(m, "c2s_stream_elements_total", NULL,
                                         "Elements of streams that are no stanzas");
-    c2s->metrics.errors = mk_counter_new(m, "c2s_stream_errors_total", NULL, "Streams ended with an error");
+    stream_count_errors(c2s);
     c2s->metrics.shed = mk_counter_new(m, "c2s_slow_clients_total", NULL,
                                        "Streams dropped because the client did not read");
     c2s->metrics.throttled = mk_counter_new(m, "c2s_throttled_total", NULL,

@@ -13,6 +13,8 @@
 
 /* Reads in a row before other sessions of the worker get their turn. */
 #define READS_A_TURN 4
+/* Of a connection that is over its rate: a few bytes at a time would cost more than they save. */
+#define READ_AT_LEAST 1024
 
 static void on_event(int fd, unsigned events, void *arg);
 
@@ -276,17 +278,33 @@ throttle_over(void *arg)
     conn_update(c);
 }
 
+/* Bytes a second that this connection may send now; 0: any number. */
+static uint64_t
+rate_of(const struct conn *c, const struct c2s_conf *conf)
+{
+    if (c->trusted)
+        return 0;
+    return (c->stream->flags & MK_STREAM_AUTHENTICATED) ? conf->rate : conf->rate_login;
+}
+
+/* What is read at once: not much more than the bucket has. */
+static size_t
+read_size(const struct conn *c, uint64_t rate)
+{
+    if (rate == 0 || c->tokens >= INPUT_BYTES)
+        return INPUT_BYTES;
+    return c->tokens > READ_AT_LEAST ? (size_t)c->tokens : READ_AT_LEAST;
+}
+
 /* Takes the bytes from the bucket; when it is empty, reading rests until it has filled. */
 static void
-account(struct conn *c, size_t n)
+account(struct conn *c, size_t n, const struct c2s_conf *conf, uint64_t rate)
 {
     struct c2s *c2s = c->stream->c2s;
-    const struct c2s_conf *conf = conf_of(c2s, c->stream);
-    uint64_t rate = (c->stream->flags & MK_STREAM_AUTHENTICATED) ? conf->rate : conf->rate_login;
     uint64_t now = mk_now_ms();
 
     c->last_input = now;
-    if (rate == 0 || c->trusted)
+    if (rate == 0)
         return;
     c->tokens += (int64_t)((now - c->tokens_at) * rate / 1000);
     c->tokens_at = now;
@@ -301,37 +319,47 @@ account(struct conn *c, size_t n)
                                      throttle_over, c);
 }
 
+/* One read, and what follows from it: false when no more is to be read now. */
+static bool
+read_once(struct conn *c, struct lane *lane, struct mk_session *session)
+{
+    struct stream *s = c->stream;
+    const struct c2s_conf *conf = conf_of(s->c2s, s);
+    uint64_t rate = rate_of(c, conf);
+    size_t size = read_size(c, rate);
+    ssize_t n = read_some(c, lane->input, size);
+
+    if (n == GOT_NOTHING)
+        return false;
+    if (n == LOST) {
+        stream_lost(s, "the connection was closed");
+        return false;
+    }
+    account(c, (size_t)n, conf, rate);
+    stream_input(s, lane->input, (size_t)n);
+    /* The input may have ended the session or moved the connection away. */
+    if (mk_session_is_closed(session) || s->conn != c)
+        return false;
+    /* It was <starttls/>: the handshake is on_event's, which knows what follows it. */
+    if (c->handshaking)
+        return false;
+    if (c->throttled || c->reading_stopped) {
+        want(c);
+        return false;
+    }
+    return c->ssl || (size_t)n == size;
+}
+
 static void
 read_input(struct conn *c)
 {
-    struct stream *s = c->stream;
-    struct lane *lane = &s->c2s->lanes[mk_worker_index(mk_worker_self())];
-    struct mk_session *keep = mk_session_ref(s->session);
+    struct lane *lane = &c->stream->c2s->lanes[mk_worker_index(mk_worker_self())];
+    struct mk_session *keep = mk_session_ref(c->stream->session);
+    int i = 0;
 
-    for (int i = 0; i < READS_A_TURN; i++) {
-        ssize_t n = read_some(c, lane->input, INPUT_BYTES);
-
-        if (n == GOT_NOTHING)
-            break;
-        if (n == LOST) {
-            stream_lost(s, "the connection was closed");
-            break;
-        }
-        account(c, (size_t)n);
-        stream_input(s, lane->input, (size_t)n);
-        /* The input may have ended the session or moved the connection away. */
-        if (mk_session_is_closed(keep) || s->conn != c)
-            break;
-        /* It was <starttls/>: the handshake is on_event's, which knows what follows it. */
-        if (c->handshaking)
-            break;
-        if (c->throttled || c->reading_stopped) {
-            want(c);
-            break;
-        }
-        if (!c->ssl && (size_t)n < INPUT_BYTES)
-            break;
-    }
+    /* What TLS has decrypted already wakes nobody. */
+    while (read_once(c, lane, keep) && (++i < READS_A_TURN || (c->ssl && SSL_pending(c->ssl) > 0)))
+        ;
     mk_session_unref(&keep);
 }
 

@@ -18,7 +18,7 @@ struct c2s_conf {
     int starttls;               /* enum starttls */
     uint64_t max_stanza, max_queue;
     int64_t max_depth, max_attributes;
-    uint64_t login_timeout, idle_timeout, close_timeout;
+    uint64_t login_timeout, close_timeout;
     int64_t max_connections, max_connections_address;
     uint64_t rate_login, rate;
     uint64_t burst;
@@ -95,6 +95,7 @@ struct c2s_hooks {
 };
 
 #define MAX_LISTENERS 64
+#define STREAM_ERRORS 25
 
 struct c2s {
     struct mk_module *module;
@@ -110,7 +111,7 @@ struct c2s {
     struct mk_listener *listeners[MAX_LISTENERS];
     size_t listener_count;
     struct {
-        struct mk_counter accepted, refused, in[3], out[3], nonza, errors, shed, throttled;
+        struct mk_counter accepted, refused, in[3], out[3], nonza, errors[STREAM_ERRORS], shed, throttled;
         struct mk_gauge streams;
     } metrics;
 };
@@ -169,6 +170,10 @@ void stream_read_on(struct stream *s);
 void stream_send_as(struct mk_session *session, struct mk_stanza *st,
                     void (*done)(struct mk_session *s, enum mk_verdict verdict, void *data), void *data);
 void lane_flush(struct c2s *c2s);
+/* Stream errors by condition (RFC 6120 §4.9.3). */
+void stream_count_errors(struct c2s *c2s);
+/* The connection is over a limit: says so and closes it. */
+void stream_refuse(struct c2s *c2s, struct conn *conn, const char *condition);
 extern const struct mk_session_ops stream_ops;
 extern const struct mk_hook_hold_ops stream_send_hold;
 

@@ -118,17 +118,51 @@ lane_flush(struct c2s *c2s)
 
 /* -- headers and errors --------------------------------------------------------------------- */
 
+static const char *const conditions[STREAM_ERRORS] = {
+    "bad-format", "bad-namespace-prefix", "conflict", "connection-timeout", "host-gone", "host-unknown",
+    "improper-addressing", "internal-server-error", "invalid-from", "invalid-namespace", "invalid-xml",
+    "not-authorized", "not-well-formed", "policy-violation", "remote-connection-failed", "reset",
+    "resource-constraint", "restricted-xml", "see-other-host", "system-shutdown", "undefined-condition",
+    "unsupported-encoding", "unsupported-feature", "unsupported-stanza-type", "unsupported-version"};
+
+void
+stream_count_errors(struct c2s *c2s)
+{
+    char labels[64];
+
+    for (size_t i = 0; i < STREAM_ERRORS; i++) {
+        snprintf(labels, sizeof(labels), "condition=\"%s\"", conditions[i]);
+        c2s->metrics.errors[i] = mk_counter_new(c2s->module, "c2s_stream_errors_total", labels,
+                                                "Streams ended with an error");
+    }
+}
+
+static void
+count_error(const struct c2s *c2s, const char *condition)
+{
+    for (size_t i = 0; i < STREAM_ERRORS; i++) {
+        if (strcmp(conditions[i], condition) == 0)
+            mk_counter_add(c2s->metrics.errors[i], 1);
+    }
+}
+
+static void
+begin_header(struct mk_buf *out, const char *lang)
+{
+    char id[25];
+
+    mk_random_id(id, sizeof(id));
+    mk_buf_printf(out, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
+                       "xmlns:stream='" MK_NS_STREAM "' id='%s' version='1.0' xml:lang='%s'", id, lang);
+}
+
 static void
 send_header(struct stream *s, const struct mk_jid *to)
 {
     struct mk_host *host = mk_session_host(s->session);
     struct mk_buf *out = stream_out(s);
-    char id[25];
 
-    mk_random_id(id, sizeof(id));
-    mk_buf_printf(out, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
-                       "xmlns:stream='" MK_NS_STREAM "' id='%s' version='1.0' xml:lang='%s'", id,
-                  s->lang ? s->lang : "en");
+    begin_header(out, s->lang ? s->lang : "en");
     if (host)
         mk_buf_printf(out, " from='%s'", mk_host_name(host));
     /* RFC 6120 §4.7.2: who the client said it is. */
@@ -177,7 +211,7 @@ write_error(struct stream *s, const char *condition, const char *text, struct mk
 {
     struct mk_buf *out = stream_out(s);
 
-    mk_counter_add(s->c2s->metrics.errors, 1);
+    count_error(s->c2s, condition);
     mk_buf_printf(out, "<stream:error><%s xmlns='" NS_STREAM_ERRORS "'/>", condition);
     if (text) {
         mk_buf_add_cstr(out, "<text xmlns='" NS_STREAM_ERRORS "' xml:lang='en'>");
@@ -207,6 +241,24 @@ close_open(struct stream *s, const char *condition, const char *text, struct mk_
     s->state = STREAM_CLOSING;
     mk_timer_free(&s->timer);
     s->timer = mk_timer_new(s->c2s->module, conf_of(s->c2s, s)->close_timeout, end_deadline, s);
+}
+
+/* There is no stream yet: what the socket does not take at once is not said. */
+void
+stream_refuse(struct c2s *c2s, struct conn *conn, const char *condition)
+{
+    struct mk_buf out = {0};
+
+    count_error(c2s, condition);
+    if (!conn->direct_tls) {
+        begin_header(&out, "en");
+        mk_buf_printf(&out, "><stream:error><%s xmlns='" NS_STREAM_ERRORS "'/></stream:error></stream:stream>",
+                      condition);
+        if (send(conn->fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+            mk_log(c2s->module, MK_LOG_DEBUG, "c2s.refused", "'%s' is gone already", conn->address);
+    }
+    mk_buf_release(&out);
+    conn_free(&conn);
 }
 
 void

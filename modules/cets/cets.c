@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <meerkat/admin.h>
-
 #include "cets.h"
 
 #define TICK_MS 100u

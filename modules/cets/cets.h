@@ -104,6 +104,7 @@ struct cets {
     struct replica *replica;        /* under the lock */
     struct mk_table *tables;
     struct queue *queues;           /* by peer; under the lock */
+    uint64_t epochs;                /* numbers for them; under the lock */
     struct mk_cluster_channel *channels;    /* under the lock */
     bool flush_due;                 /* under the lock: a flush is on its way */
     bool joined;                    /* this node has its number */

@@ -248,8 +248,11 @@ take_frames(struct conn *conn)
         }
         if (in->len - at - 4 < len)
             break;
-        if (take_frame(conn, (struct mk_str){in->data + at + 4, len}) < 0)
+        if (take_frame(conn, (struct mk_str){in->data + at + 4, len}) < 0) {
+            mk_log(conn->cets->module, MK_LOG_WARN, "cets.frame", "frame of type %u from %s makes no sense",
+                   (unsigned char)in->data[at + 4], conn->address);
             conn_close(conn, "a frame that makes no sense");
+        }
         at += 4 + len;
     }
     memmove(in->data, in->data + at, in->len - at);

@@ -3,7 +3,8 @@
 /*
  * Service "cluster": requests between nodes. Each direction between two nodes is one numbered sequence of items (requests
  * and answers), kept until the other end has them, whatever happens to links. A request is kept until it is
- * answered: when its node is gone, whoever asked is told.
+ * answered: when its node is gone, whoever asked is told. A node that had taken this one for gone begins a new sequence
+ * when they meet again: then the old ones are over at both ends.
  */
 #include "cets.h"
 #include "wire.h"
@@ -13,7 +14,7 @@ enum {
     FRAME_ANSWER,                   /* number, number of the request, data */
     FRAME_ANSWERS,                  /* number, then numbers of requests whose answer is empty */
     FRAME_RECEIVED,                 /* number of the last item that came */
-    FRAME_QUEUE,                    /* the same, at the beginning of a link: send on from there */
+    FRAME_QUEUE,                    /* at the beginning of a link: send on from there; whose queues that is about */
 };
 
 #define HASH_MIN 64u
@@ -40,6 +41,8 @@ struct queue {
     struct cets *cets;
     uint64_t incarnation;
     uint16_t number;
+    uint64_t id, theirs;            /* of this queue, and of the one at the other end; 0: not known yet */
+    uint64_t epoch;                 /* of what is under way: calls of an earlier one are void */
     struct conn *conn;              /* NULL: no link */
     struct item *first, **last;     /* what the other end may not have */
     struct item *unsent;            /* the first that this link has not seen */
@@ -55,7 +58,7 @@ struct queue {
 /* A request of another node. */
 struct mk_cluster_call {
     struct cets *cets;
-    uint64_t incarnation, seq;
+    uint64_t incarnation, epoch, seq;
 };
 
 static uint32_t
@@ -215,8 +218,9 @@ item_new(struct queue *q, unsigned type, struct mk_str head, struct mk_str data)
     return item;
 }
 
+/* Nothing is under way any more: whoever asked is told. */
 static void
-queue_free(struct queue *q)
+queue_clear(struct queue *q)
 {
     while (q->first) {
         struct item *item = q->first;
@@ -235,9 +239,36 @@ queue_free(struct queue *q)
             item_over(item, MK_CLUSTER_LOST);
         }
     }
+    mk_buf_clear(&q->answers);
+    q->last = &q->first;
+    q->unsent = NULL;
+    q->pending_count = 0;
+    q->bytes = 0;
+    q->next_seq = 1;
+    q->received = 0;
+    q->received_due = false;
+    q->epoch = ++q->cets->epochs;
+}
+
+static void
+queue_free(struct queue *q)
+{
+    queue_clear(q);
     mk_free(q->pending);
     mk_buf_release(&q->answers);
     mk_free(q);
+}
+
+static struct queue *
+queue_new(struct cets *c, const struct peer_view *v)
+{
+    struct queue *q = mk_zalloc(sizeof(*q));
+
+    *q = (struct queue){.next = c->queues, .cets = c, .incarnation = v->incarnation, .number = v->number};
+    queue_clear(q);
+    q->id = q->epoch;
+    c->queues = q;
+    return q;
 }
 
 void
@@ -248,13 +279,8 @@ messages_connected(struct cets *c, struct peer *p, struct conn *conn)
 
     replica_peer_view(p, &v);
     q = queue_of_life(c, v.incarnation);
-    if (!q) {
-        q = mk_zalloc(sizeof(*q));
-        *q = (struct queue){.next = c->queues, .cets = c, .incarnation = v.incarnation,
-                            .number = v.number, .next_seq = 1};
-        q->last = &q->first;
-        c->queues = q;
-    }
+    if (!q)
+        q = queue_new(c, &v);
     q->conn = conn;
     q->greeted = false;
     q->hello_due = true;
@@ -334,6 +360,10 @@ messages_pull(struct cets *c, struct conn *conn, struct mk_buf *out, size_t room
     if (q->hello_due || q->received_due) {
         at = frame_begin(out, (enum frame)(q->hello_due ? FRAME_QUEUE : FRAME_RECEIVED));
         put_u64(out, q->received);
+        if (q->hello_due) {
+            put_u64(out, q->id);
+            put_u64(out, q->theirs);
+        }
         frame_end(out, at);
         q->hello_due = q->received_due = false;
     }
@@ -393,7 +423,7 @@ request_received(struct cets *c, struct queue *q, struct reader *in)
     while (channel && channel->id != id)
         channel = channel->next;
     call = mk_alloc(sizeof(*call));
-    *call = (struct mk_cluster_call){c, q->incarnation, seq};
+    *call = (struct mk_cluster_call){c, q->incarnation, q->epoch, seq};
     if (channel && channel->fn) {
         mk_module_enter(channel->module);
         pthread_mutex_unlock(&c->lock);
@@ -403,6 +433,25 @@ request_received(struct cets *c, struct queue *q, struct reader *in)
     }
     pthread_mutex_unlock(&c->lock);
     c->cluster_service.answer(call, (struct mk_str){0});
+    return 0;
+}
+
+/* How far the other end has got, at the beginning of a link. */
+static int
+greeting_received(struct queue *q, struct reader *in)
+{
+    uint64_t seq = get_u64(in), theirs = get_u64(in), ours = get_u64(in);
+
+    if (in->bad || theirs == 0)
+        return -1;
+    if (q->theirs && q->theirs != theirs)
+        queue_clear(q);
+    q->theirs = theirs;
+    if (received(q, ours == q->id ? seq : 0) < 0)
+        return -1;
+    q->greeted = true;
+    q->unsent = q->first;
+    links_wake(q->cets, q->conn);
     return 0;
 }
 
@@ -432,14 +481,11 @@ messages_receive(struct cets *c, struct conn *conn, struct mk_str frame)
                 break;
         }
         rc = in.bad ? -1 : rc;
-    } else if (type == FRAME_RECEIVED || type == FRAME_QUEUE) {
+    } else if (type == FRAME_RECEIVED) {
         seq = get_u64(&in);
         rc = in.bad ? -1 : received(q, seq);
-        if (type == FRAME_QUEUE && rc == 0) {
-            q->greeted = true;
-            q->unsent = q->first;
-            links_wake(c, conn);
-        }
+    } else if (type == FRAME_QUEUE) {
+        rc = greeting_received(q, &in);
     }
     pthread_mutex_unlock(&c->lock);
     return rc < 0 ? -1 : 0;
@@ -643,6 +689,8 @@ svc_answer(struct mk_cluster_call *call, struct mk_str data)
 
     pthread_mutex_lock(&c->lock);
     q = queue_of_life(c, call->incarnation);
+    if (q && q->epoch != call->epoch)
+        q = NULL;
     if (q && data.len == 0) {
         mk_buf_add(&q->answers, &seq, sizeof(seq));
         if (q->conn)

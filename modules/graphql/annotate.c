@@ -3,17 +3,8 @@
 /* What the names of a document mean in a schema. */
 #include "config.h"
 
+#include "names.h"
 #include "validate.h"
-
-static struct gql_definition *
-find_fragment(const struct gql_document *doc, struct mk_str name)
-{
-    for (struct gql_definition *d = doc->definitions; d; d = d->next) {
-        if (d->kind == GQL_DEF_FRAGMENT && mk_str_eq(d->name, name))
-            return d;
-    }
-    return NULL;
-}
 
 static const struct gql_type *
 composite(const struct gql_type *t)
@@ -23,13 +14,15 @@ composite(const struct gql_type *t)
 
 /* As deep as the parser lets a document be. */
 static void
-annotate(const struct gql_view *v, const struct gql_document *doc, struct gql_selection *list,
+annotate(const struct gql_view *v, const struct gql_names *fragments, struct gql_selection *list,
          const struct gql_type *parent)
 {
     for (struct gql_selection *s = list; s; s = s->next) {
         s->parent = parent;
         if (s->kind == GQL_SPREAD) {
-            s->fragment = find_fragment(doc, s->name);
+            const struct gql_name_entry *e = gql_names_find(fragments, s->name);
+
+            s->fragment = e ? e->value : NULL;
             continue;
         }
         if (s->kind == GQL_INLINE)
@@ -38,18 +31,26 @@ annotate(const struct gql_view *v, const struct gql_document *doc, struct gql_se
             s->def = parent ? gql_view_field(v, parent, s->name) : NULL;
         if (s->def)
             s->type = composite(gql_ref_type(s->def->type));
-        annotate(v, doc, s->selections, s->type);
+        annotate(v, fragments, s->selections, s->type);
     }
 }
 
 void
 gql_annotate(const struct gql_view *v, struct gql_document *doc)
 {
+    struct gql_names fragments = {.arena = doc->arena};
+
+    for (struct gql_definition *d = doc->definitions; d; d = d->next) {
+        struct gql_name_entry *e = d->kind == GQL_DEF_FRAGMENT ? gql_names_put(&fragments, d->name) : NULL;
+
+        if (e && !e->value)
+            e->value = d;
+    }
     for (struct gql_definition *d = doc->definitions; d; d = d->next) {
         if (d->kind == GQL_DEF_OPERATION)
             d->type = v->roots[d->operation];
         else if (d->kind == GQL_DEF_FRAGMENT)
             d->type = composite(gql_view_type(v, d->condition->name));
-        annotate(v, doc, d->selections, d->type);
+        annotate(v, &fragments, d->selections, d->type);
     }
 }

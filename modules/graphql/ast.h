@@ -69,9 +69,10 @@ struct gql_selection {
     struct gql_type_node *condition;    /* inline fragment: NULL when there is none */
     struct gql_argument *arguments;
     struct gql_directive *directives;
-    bool braces;
+    uint32_t braces_at;     /* 0: it has none */
     struct gql_selection *selections;
     struct gql_selection *next;
+    void *notes;            /* of whoever compares selections */
     /* Filled in by gql_annotate: NULL where the document is wrong. */
     const struct gql_type *parent;      /* the type that the selection is made on */
     const struct gql_field_def *def;    /* of a field */
@@ -81,6 +82,7 @@ struct gql_selection {
 
 struct gql_variable {
     uint32_t at;
+    uint32_t name_at;
     struct mk_str name;
     struct gql_type_node *type;
     struct gql_value *preset;   /* NULL: none */
@@ -149,6 +151,7 @@ struct gql_definition {
     struct gql_selection *selections;
     const struct gql_type *type;    /* filled in by gql_annotate: what is selected on */
     unsigned mark;                  /* of whoever walks through fragments */
+    void *notes;                    /* of whoever compares selections */
     /* definitions of a schema */
     struct gql_name_node *names;    /* interfaces, members of a union, locations of a directive */
     struct gql_field_node *fields;  /* and values of an enum */

@@ -54,7 +54,7 @@ enum_literal(const struct gql_type *t, const struct gql_value *v, struct mk_erro
 
     gql_print_value(&text, v);
     if (v->kind != GQL_ENUM)
-        wrong_enum(t, err, "non-enum value", mk_buf_cstr(&text), v->kind == GQL_STRING ? v->text : mk_buf_str(&text));
+        wrong_enum(t, err, "non-enum value", mk_buf_cstr(&text), mk_buf_str(&text));
     else if (!gql_find_enum_value(t, v->text))
         wrong_enum(t, err, NULL, mk_buf_cstr(&text), v->text);
     else

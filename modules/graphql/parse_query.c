@@ -20,9 +20,10 @@ parse_field(struct parser *p, struct gql_selection *s)
     }
     s->arguments = parse_arguments(p, false);
     s->directives = parse_directives(p, false);
-    s->braces = peek(p, GQL_T_BRACE_L);
-    if (s->braces)
+    if (peek(p, GQL_T_BRACE_L)) {
+        s->braces_at = p->token.at;
         s->selections = parse_selections(p);
+    }
 }
 
 static void
@@ -43,7 +44,7 @@ parse_fragment_use(struct parser *p, struct gql_selection *s)
     if (on)
         s->condition = parse_named_type(p);
     s->directives = parse_directives(p, false);
-    s->braces = true;
+    s->braces_at = p->token.at;
     s->selections = parse_selections(p);
 }
 
@@ -81,6 +82,7 @@ parse_variables(struct parser *p)
         v->at = p->token.at;
         (void)parse_description(p);
         parse_expect(p, GQL_T_DOLLAR);
+        v->name_at = p->token.at;
         v->name = parse_name(p);
         parse_expect(p, GQL_T_COLON);
         v->type = parse_type(p);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Module http: what its files share. */
+/* Module http: what its files share. README.md tells how evhttp is used. */
 #ifndef HTTP_INTERNAL_H
 #define HTTP_INTERNAL_H
 
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -18,15 +21,26 @@
 #include <meerkat/meerkat.h>
 #include <meerkat/tls.h>
 
+#include "guard.h"
+
 struct http_conf {
     struct mk_option_list listen, listen_tls;
+    uint64_t max_header, max_body, max_buffered, max_queue;
+    uint64_t request_timeout, idle_timeout, write_timeout, stop_timeout;
+    int64_t max_connections, max_connections_address;
+    struct mk_option_list trusted;
+    struct mk_option_list cors;
+    bool compression, access_log, server_header;
+    uint64_t hsts;
 };
 
 #define MAX_LISTENERS 16
-#define MAX_PARTS 16            /* of a pattern that vary */
+#define MAX_PARTS 8             /* of a pattern that vary */
 #define MAX_PARAMETERS 128      /* of a query */
+#define SWEEP_MS 200
 
 struct http;
+struct request;
 
 /* -- route.c: which handler a path has */
 
@@ -45,6 +59,14 @@ struct routes {
     struct route *list[];       /* what is more exact comes first */
 };
 
+struct site_metrics {
+    struct mk_counter answers[5];       /* by class of status, 1xx first */
+    struct mk_counter accepted, bytes_in, bytes_out, gone;
+    struct mk_counter refused_connections, refused_address, refused_memory, refused_request, timeouts;
+    struct mk_gauge connections;
+    struct mk_histogram seconds;
+};
+
 /* A name of places: routes may be there before the listeners are. Never freed before the module goes. */
 struct site {
     struct site *next;
@@ -52,12 +74,13 @@ struct site {
     char *name;
     struct routes *routes;      /* RCU; NULL: none */
     struct place *place;        /* under http's lock */
+    struct site_metrics metrics;
 };
 
 struct site *site_of(struct http *http, const char *name);
 int route_add(struct http *http, struct mk_module *m, const char *place, const struct route *route,
               struct mk_error *err);
-/* What varies in a path: the name's place in the pattern, and the value's in the path. */
+/* What varies in a path: the name in the pattern, and the value of the path. */
 struct part {
     const char *name;
     size_t name_len;
@@ -69,7 +92,7 @@ struct match {
 };
 /* `path` as it was sent, up to the query. */
 struct match route_find(const struct site *site, unsigned method, const char *path);
-/* Splits `path` by the pattern: the parts, with values decoded in memory of their own (*memory_out, freed by mk_free). */
+/* Splits `path` by the pattern: the parts, decoded in memory of their own (*memory_out, freed by mk_free). */
 size_t route_parts(const struct route *route, const char *path, struct part parts[MAX_PARTS], char **memory_out);
 void routes_free(struct http *http);
 
@@ -79,30 +102,113 @@ void routes_free(struct http *http);
 ssize_t percent_decode(char *out, const char *in, size_t len, bool plus);
 /* A path that may be answered: begins with a slash, is well encoded, goes nowhere up. */
 bool path_is_good(const char *path, size_t len);
+/* Is `word` in a header that lists words with parameters, and not with q=0? */
+bool list_has(const char *list, const char *word);
 
 /* -- place.c: listeners */
 
 struct lane {                   /* what a place has on one worker */
     struct place *place;
     struct mk_worker *worker;
+    size_t index;               /* of the worker */
     struct evhttp *plain, *tls;
+    struct evhttp_bound_socket *bound[MAX_LISTENERS];
+    struct evhttp *bound_to[MAX_LISTENERS];
+    size_t bound_count;
+    struct conn *conns;
+    size_t conn_count;
+    struct conn *newborn;       /* accepted in this turn */
+    unsigned accepts;
+    bool resting, draining;
+    struct conn *current;       /* whose request evhttp gets now */
+    struct mk_timer *sweep;
 };
 
 struct place {
     struct site *site;
     struct http *http;
     struct mk_module *owner;
-    uint64_t max_body;
+    uint64_t max_body;          /* 0: that of [http] */
     size_t count;
     struct place_listener {
         struct mk_listener *socket;
         bool tls;
     } listeners[MAX_LISTENERS];
+    size_t conns;               /* of all lanes; atomic */
     struct lane *lanes;
 };
 
 int place_open(struct http *http, struct mk_module *m, const struct mk_http_place *what, struct mk_error *err);
 unsigned place_port(struct http *http, const char *name, bool tls);
+/* Listens, or not, for a while. */
+void lane_listen(struct lane *lane, bool on);
+
+/* -- conn.c: a connection, and what is let in of it */
+
+enum conn_state {
+    CONN_HEAD,                  /* a head is waited for */
+    CONN_BODY,
+    CONN_BUSY,                  /* evhttp has a request, which is not answered and written yet */
+    CONN_LINGER,                /* evhttp is done with it: what still comes is dropped, so that the answer is read */
+};
+
+struct conn {
+    struct conn *next, **link;  /* in its lane */
+    struct lane *lane;
+    struct bufferevent *bev;    /* a reference of ours beside evhttp's */
+    struct evhttp_connection *ev;       /* from the first request on, until evhttp lets it go */
+    struct evbuffer_cb_entry *watch;
+    int fd;
+    enum conn_state state;
+    bool tls, is_unix, loopback, closed, inside, counted;
+    char peer[INET6_ADDRSTRLEN];
+    struct in6_addr from;       /* as it is counted */
+    uint64_t since;             /* ms: of the state; in the first two, of the first byte if there is one */
+    int64_t began;              /* µs: the first byte of the request; 0: none yet */
+    struct guard_scan scan;
+    struct guard_head head;
+    struct guard_chunks chunks;
+    size_t let_in;              /* bytes of the head that evhttp gets */
+    char *target;               /* of its request */
+    struct evbuffer *kept;      /* the head while its body comes in */
+    struct evbuffer *later;     /* requests behind the one under way */
+    struct mk_buf body;
+    size_t buffered;            /* of the body, in the worker's sum */
+    int error;                  /* the request is none: this is the answer to it */
+    uint64_t dropped;           /* bytes, after an error */
+    struct request *rq;         /* not answered yet */
+    uint64_t queued, written;   /* bytes */
+    bool dirty;                 /* in the list of those with something to write */
+    struct conn *next_dirty;
+    struct {                    /* evhttp's, until the first request */
+        bufferevent_data_cb read, write;
+        bufferevent_event_cb event;
+        void *arg;
+    } young;
+};
+
+struct bufferevent *conn_new_plain(struct event_base *base, void *lane);
+struct bufferevent *conn_new_tls(struct event_base *base, void *lane);
+/* evhttp has handed over a request of this connection. */
+void conn_request(struct conn *c, struct evhttp_connection *ev, struct evhttp_request *rq);
+/* Its request waits for an answer: tell when the client goes. */
+void conn_watch(struct conn *c);
+/* Something was written: it goes at the end of the turn. `before`: what had been waiting. */
+void conn_wrote(struct conn *c, size_t before);
+size_t conn_waiting(const struct conn *c);
+void conn_cut(struct conn *c);
+void lane_sweep(void *lane);
+/* No connection waits any more for a request; those that have one go with its answer. */
+void lane_drain(struct lane *lane);
+void lane_cut_all(struct lane *lane);
+void http_turn_end(void *http);
+
+/* -- limits.c: connections by address */
+struct addresses *addresses_new(void);
+void addresses_free(struct addresses *a);
+/* `from`: an IPv6 network of 64 bits, or an IPv4 address. */
+bool address_enter(struct addresses *a, const struct in6_addr *from, int64_t limit);
+void address_leave(struct addresses *a, const struct in6_addr *from);
 
 /* -- request.c, answer.c */
 
@@ -112,36 +218,69 @@ struct parameter {
 
 struct request {
     struct mk_http_request base;
-    struct lane *lane;
+    struct http *http;
+    struct site *site;
+    struct conn *conn;          /* NULL: the client has gone */
     struct evhttp_request *ev;
     struct mk_module *module;   /* whose work it is; NULL: ours */
     unsigned method;
-    bool head, started, gone, tls, is_unix, secure;
-    char peer[INET6_ADDRSTRLEN];
+    bool head, old, started, preflight;
+    bool tls, is_unix, secure;
     bool *answered;             /* told while the handler runs; else NULL */
-    char *path;                 /* decoded */
-    char *raw_path;
+    int64_t began;              /* µs */
+    char *target;               /* as it was sent; cut at the query */
+    const char *raw_path, *path;        /* as sent, and decoded */
+    char *path_memory;
+    struct mk_timer *gone_timer;
     struct part parts[MAX_PARTS];
     size_t part_count;
     char *part_memory;
-    char *query_memory;
     struct parameter *query;
     size_t query_count;
+    char *query_memory;
+    struct mk_buf body;
+    size_t buffered;
+    size_t worker;
+    size_t sent;                /* bytes of the answer's body, for the log */
+    int status;
     mk_http_fn on_gone;
     void *on_gone_arg;
+    char peer[INET6_ADDRSTRLEN];
 };
 
 extern const struct mk_http request_api;
 void on_request(struct evhttp_request *ev, void *lane);
 void request_free(struct request *rq);
+/* The client has gone. */
+void request_gone(struct request *rq);
 /* An answer of our own, as JSON: {"error": "…"}. */
 void answer_error(struct request *rq, int status);
 void answer_set_header(struct mk_http_request *rq, const char *name, const char *value);
 void answer_whole(struct mk_http_request *rq, int status, const char *type, struct mk_str body);
+/* The same of what is compressed already (`encoding`: "gzip") or must not be (NULL). */
+void answer_plain(struct request *rq, int status, const char *type, const char *encoding, struct mk_str body);
 void answer_start(struct mk_http_request *rq, int status, const char *type);
 bool answer_write(struct mk_http_request *rq, struct mk_str data);
 void answer_end(struct mk_http_request *rq);
 void answer_on_gone(struct mk_http_request *rq, mk_http_fn fn, void *arg);
+
+/* -- gzip.c */
+bool type_is_text(const char *type);
+bool client_takes_gzip(const struct request *rq);
+/* Appends; -1: it does not work, or does not pay. Any thread. */
+int gzip(struct mk_buf *out, struct mk_str in, int level) MK_NODISCARD;
+
+/* -- files.c */
+int files_add(struct http *http, struct mk_module *m, const char *place, const struct mk_http_static *files,
+              size_t count, struct mk_error *err);
+
+/* What a worker has of this module, whichever the place. */
+struct worker_state {
+    struct conn *dirty;
+    size_t buffered;            /* bytes of bodies */
+    time_t date_of;
+    char date[40];
+};
 
 struct http {
     struct mk_module *module;
@@ -149,12 +288,23 @@ struct http {
     struct mk_http service;
     pthread_mutex_t lock;       /* of the sites' places: for `port` */
     struct site *sites;
+    struct addresses *addresses;
+    struct worker_state *workers;
 };
 
 static inline const struct http_conf *
 conf_of(const struct http *http)
 {
     return mk_module_conf(http->module, NULL);
+}
+
+static inline int64_t
+clock_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
 #endif

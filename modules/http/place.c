@@ -5,36 +5,54 @@
 
 #include "internal.h"
 
-#include <event2/bufferevent_ssl.h>
-#include <openssl/ssl.h>
+#include <errno.h>
+#include <stdio.h>
+
+/* How long a listener rests when the process has no descriptors left. */
+#define REST_MS 200
 
 /* -- on a worker ------------------------------------------------------------------------------- */
 
-static struct bufferevent *
-new_tls(struct event_base *base, void *arg)
+void
+lane_listen(struct lane *lane, bool on)
 {
-    struct lane *lane = arg;
-    struct http *http = lane->place->http;
-    SSL_CTX *ctx = http->tls->server(http->tls->self, NULL, false);
-    SSL *ssl = ctx ? SSL_new(ctx) : NULL;
-    struct bufferevent *bev;
+    for (size_t i = 0; i < lane->bound_count; i++) {
+        struct evconnlistener *l = evhttp_bound_socket_get_listener(lane->bound[i]);
 
-    SSL_CTX_free(ctx);
-    if (!ssl)
-        return NULL;
-    bev = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
-    if (bev)
-        bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-    else
-        SSL_free(ssl);
-    return bev;
+        if (on)
+            evconnlistener_enable(l);
+        else
+            evconnlistener_disable(l);
+    }
 }
 
-static struct bufferevent *
-new_plain(struct event_base *base, void *arg)
+static void
+rest_over(void *arg)
 {
-    (void)arg;
-    return bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    struct lane *lane = arg;
+
+    lane->resting = false;
+    lane_listen(lane, true);
+}
+
+static void
+on_accept_error(struct evconnlistener *l, void *arg)
+{
+    struct lane *lane = arg;
+    int error = errno;
+    struct mk_timer *timer;
+
+    (void)l;
+    if (lane->resting)
+        return;
+    mk_callback_begin();
+    mk_log(lane->place->http->module, MK_LOG_ERROR, "http.accept", "cannot accept connections for '%s': %s",
+           lane->place->site->name, strerror(error));
+    lane->resting = true;
+    lane_listen(lane, false);
+    timer = mk_timer_new(lane->place->http->module, REST_MS, rest_over, lane);
+    (void)timer;
+    mk_callback_end();
 }
 
 static struct evhttp *
@@ -44,12 +62,11 @@ server_new(struct lane *lane, bool tls)
 
     if (!ev)
         MK_BUG("evhttp cannot be made");
+    /* Its limits are not used: nothing gets there that is over ours. */
     evhttp_set_allowed_methods(ev, 0xffff);
     evhttp_set_default_content_type(ev, NULL);
     evhttp_set_gencb(ev, on_request, lane);
-    evhttp_set_bevcb(ev, tls ? new_tls : new_plain, lane);
-    evhttp_set_max_body_size(ev, (ev_ssize_t)lane->place->max_body);
-    evhttp_set_max_headers_size(ev, 16384);
+    evhttp_set_bevcb(ev, tls ? conn_new_tls : conn_new_plain, lane);
     return ev;
 }
 
@@ -59,6 +76,7 @@ accept_at(struct lane *lane, const struct place_listener *l)
     struct evhttp **ev = l->tls ? &lane->tls : &lane->plain;
     int fd = mk_listener_socket(l->socket, lane->worker);
     struct evconnlistener *accepting;
+    struct evhttp_bound_socket *bound;
 
     if (fd < 0)
         return;
@@ -66,28 +84,59 @@ accept_at(struct lane *lane, const struct place_listener *l)
         *ev = server_new(lane, l->tls);
     /* The socket is the core's: it is not closed with this. */
     accepting = evconnlistener_new(mk_worker_base(lane->worker), NULL, NULL, LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-    if (!accepting || !evhttp_bind_listener(*ev, accepting))
+    bound = accepting ? evhttp_bind_listener(*ev, accepting) : NULL;
+    if (!bound)
         MK_BUG("evhttp does not listen");
+    evconnlistener_set_error_cb(accepting, on_accept_error);
+    lane->bound[lane->bound_count] = bound;
+    lane->bound_to[lane->bound_count++] = *ev;
+}
+
+static struct lane *
+lane_here(struct place *place)
+{
+    return &place->lanes[mk_worker_index(mk_worker_self())];
 }
 
 static void
 start_here(void *arg)
 {
     struct place *place = arg;
-    struct lane *lane = &place->lanes[mk_worker_index(mk_worker_self())];
+    struct lane *lane = lane_here(place);
 
     lane->place = place;
     lane->worker = mk_worker_self();
+    lane->index = mk_worker_index(lane->worker);
     for (size_t i = 0; i < place->count; i++)
         accept_at(lane, &place->listeners[i]);
+    lane->sweep = mk_timer_every(place->http->module, SWEEP_MS, lane_sweep, lane);
+}
+
+static void
+drain_here(void *arg)
+{
+    struct lane *lane = lane_here(arg);
+
+    while (lane->bound_count) {
+        lane->bound_count--;
+        evhttp_del_accept_socket(lane->bound_to[lane->bound_count], lane->bound[lane->bound_count]);
+    }
+    lane_drain(lane);
+}
+
+static void
+cut_here(void *arg)
+{
+    lane_cut_all(lane_here(arg));
 }
 
 static void
 stop_here(void *arg)
 {
-    struct place *place = arg;
-    struct lane *lane = &place->lanes[mk_worker_index(mk_worker_self())];
+    struct lane *lane = lane_here(arg);
 
+    MK_ASSERT(!lane->conns);
+    mk_timer_free(&lane->sweep);
     if (lane->plain)
         evhttp_free(lane->plain);
     if (lane->tls)
@@ -96,14 +145,38 @@ stop_here(void *arg)
 
 /* -- on the main thread -------------------------------------------------------------------------- */
 
+static bool
+wait_empty(struct place *place, uint64_t limit_ms)
+{
+    struct timespec nap = {0, 2000000};
+
+    for (uint64_t waited = 0; __atomic_load_n(&place->conns, __ATOMIC_ACQUIRE); waited += 2) {
+        if (waited > limit_ms)
+            return false;
+        nanosleep(&nap, NULL);
+    }
+    return true;
+}
+
+/* No new connections; those that have a request get its answer, within their time. */
 static void
 place_undo(void *thing)
 {
     struct place *place = thing;
+    struct http *http = place->http;
 
-    pthread_mutex_lock(&place->http->lock);
+    pthread_mutex_lock(&http->lock);
     place->site->place = NULL;
-    pthread_mutex_unlock(&place->http->lock);
+    pthread_mutex_unlock(&http->lock);
+    mk_workers_run(drain_here, place);
+    if (!wait_empty(place, conf_of(http)->stop_timeout)) {
+        mk_log(http->module, MK_LOG_WARN, "http.cut", "%zu connections to '%s' did not end in time and are cut",
+               __atomic_load_n(&place->conns, __ATOMIC_RELAXED), place->site->name);
+        /* A connection goes at the end of the turn in which it was cut. */
+        do
+            mk_workers_run(cut_here, place);
+        while (!wait_empty(place, SWEEP_MS));
+    }
     mk_workers_run(stop_here, place);
     mk_free(place->lanes);
     mk_free(place);
@@ -142,9 +215,11 @@ place_open(struct http *http, struct mk_module *m, const struct mk_http_place *w
     if (site->place)
         return mk_fail(err, "place '%s' is open already", what->name);
     place = mk_zalloc(sizeof(*place));
-    *place = (struct place){.site = site, .http = http, .owner = m, .max_body = what->max_body ? what->max_body : 1048576};
+    *place = (struct place){.site = site, .http = http, .owner = m, .max_body = what->max_body};
     place->lanes = mk_zalloc(mk_worker_count() * sizeof(*place->lanes));
     if (listen_all(place, what->plain, false, err) < 0 || listen_all(place, what->tls, true, err) < 0) {
+        while (place->count)
+            mk_listen_close(&place->listeners[--place->count].socket);
         mk_free(place->lanes);
         mk_free(place);
         return -1;

@@ -5,9 +5,6 @@
 
 #include "internal.h"
 
-#include <arpa/inet.h>
-#include <event2/bufferevent_ssl.h>
-
 static unsigned
 method_of(enum evhttp_cmd_type command)
 {
@@ -21,10 +18,8 @@ method_of(enum evhttp_cmd_type command)
         return MK_HTTP_PUT;
     case EVHTTP_REQ_DELETE:
         return MK_HTTP_DELETE;
-    case EVHTTP_REQ_OPTIONS:
-        return MK_HTTP_OPTIONS;
     default:
-        return 0;
+        return MK_HTTP_OPTIONS;
     }
 }
 
@@ -33,13 +28,50 @@ request_free(struct request *rq)
 {
     if (rq->answered)
         *rq->answered = true;
-    mk_module_leave(rq->module);
-    mk_free(rq->path);
-    mk_free(rq->raw_path);
+    if (rq->conn)
+        rq->conn->rq = NULL;
+    rq->http->workers[rq->worker].buffered -= rq->buffered;
+    mk_timer_free(&rq->gone_timer);
+    mk_buf_release(&rq->body);
+    mk_free(rq->target);
+    mk_free(rq->path_memory);
     mk_free(rq->part_memory);
     mk_free(rq->query_memory);
     mk_free(rq->query);
+    mk_module_leave(rq->module);
     mk_free(rq);
+}
+
+static void
+tell_gone(void *arg)
+{
+    struct request *rq = arg;
+    mk_http_fn fn = rq->on_gone;
+
+    rq->gone_timer = NULL;
+    rq->on_gone = NULL;
+    if (fn)
+        fn(&rq->base, rq->on_gone_arg);
+}
+
+void
+request_gone(struct request *rq)
+{
+    rq->conn = NULL;
+    mk_counter_add(rq->site->metrics.gone, 1);
+    tell_gone(rq);
+}
+
+void
+answer_on_gone(struct mk_http_request *base, mk_http_fn fn, void *arg)
+{
+    struct request *rq = (struct request *)base;
+
+    rq->on_gone = fn;
+    rq->on_gone_arg = arg;
+    /* Gone before anybody asked: told soon. */
+    if (fn && !rq->conn && !rq->gone_timer)
+        rq->gone_timer = mk_timer_new(rq->http->module, 0, tell_gone, rq);
 }
 
 /* -- the query --------------------------------------------------------------------------------- */
@@ -73,8 +105,6 @@ take_query(struct request *rq, const char *query)
     size_t parameters = 1;
     char *to;
 
-    if (!query || !*query)
-        return 0;
     for (const char *p = query; *p; p++)
         parameters += *p == '&';
     if (parameters > MAX_PARAMETERS)
@@ -92,90 +122,76 @@ take_query(struct request *rq, const char *query)
     }
 }
 
-/* -- from evhttp ----------------------------------------------------------------------------------- */
-
-static bool
-is_loopback(const struct sockaddr *a)
+/* Of "http://host/path" the path: whom it was sent to is no matter here. */
+static char *
+path_of(char *target)
 {
-    if (a->sa_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 == 127;
-    if (a->sa_family == AF_INET6) {
-        const struct in6_addr *i = &((const struct sockaddr_in6 *)a)->sin6_addr;
+    char *slashes = *target == '/' ? NULL : strstr(target, "://");
 
-        return IN6_IS_ADDR_LOOPBACK(i) || (IN6_IS_ADDR_V4MAPPED(i) && i->s6_addr[12] == 127);
-    }
-    return a->sa_family == AF_UNIX;
+    if (!slashes)
+        return target;
+    slashes += 3 + strcspn(slashes + 3, "/?");
+    return *slashes == '/' ? slashes : NULL;
 }
 
-/* As text, without port; of an IPv4 client of a socket for both families as IPv4. */
-static void
-tell_address(const struct sockaddr *a, char out[static INET6_ADDRSTRLEN])
-{
-    const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)a;
-
-    out[0] = '\0';
-    if (a->sa_family == AF_INET)
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)a)->sin_addr, out, INET6_ADDRSTRLEN);
-    else if (a->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&a6->sin6_addr))
-        inet_ntop(AF_INET, a6->sin6_addr.s6_addr + 12, out, INET6_ADDRSTRLEN);
-    else if (a->sa_family == AF_INET6)
-        inet_ntop(AF_INET6, &a6->sin6_addr, out, INET6_ADDRSTRLEN);
-}
-
-static void
-on_close(struct evhttp_connection *conn, void *arg)
-{
-    struct request *rq = arg;
-
-    (void)conn;
-    mk_callback_begin();
-    rq->gone = true;
-    if (rq->on_gone) {
-        mk_http_fn fn = rq->on_gone;
-
-        rq->on_gone = NULL;
-        fn(&rq->base, rq->on_gone_arg);
-    }
-    mk_callback_end();
-}
-
-static struct request *
-request_new(struct lane *lane, struct evhttp_request *ev)
-{
-    struct evhttp_connection *conn = evhttp_request_get_connection(ev);
-    const struct sockaddr *from = evhttp_connection_get_addr(conn);
-    struct request *rq = mk_zalloc(sizeof(*rq));
-
-    rq->base.api = &request_api;
-    rq->lane = lane;
-    rq->ev = ev;
-    rq->method = method_of(evhttp_request_get_command(ev));
-    rq->head = evhttp_request_get_command(ev) == EVHTTP_REQ_HEAD;
-    rq->tls = bufferevent_openssl_get_ssl(evhttp_connection_get_bufferevent(conn)) != NULL;
-    rq->is_unix = from && from->sa_family == AF_UNIX;
-    if (from)
-        tell_address(from, rq->peer);
-    rq->secure = rq->tls || (from && is_loopback(from));
-    return rq;
-}
-
-/* Its path and query; a status when they are no good. */
+/* A status when the path or the query is no good. */
 static int
 take_target(struct request *rq)
 {
-    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(rq->ev);
-    const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
-    size_t len = path ? strlen(path) : 0;
+    char *path = path_of(rq->target), *query;
+    size_t len;
 
-    if (!path || !path_is_good(path, len) || take_query(rq, evhttp_uri_get_query(uri)) < 0)
+    if (!path)
         return 400;
-    rq->raw_path = mk_strdup(path);
-    rq->path = mk_alloc(len + 1);
-    return percent_decode(rq->path, path, len, false) < 0 ? 400 : 0;
+    query = strchr(path, '?');
+    if (query)
+        *query++ = '\0';
+    rq->raw_path = rq->path = path;
+    len = strlen(path);
+    if (!path_is_good(path, len))
+        return 400;
+    if (strchr(path, '%')) {
+        rq->path = rq->path_memory = mk_alloc(len + 1);
+        if (percent_decode(rq->path_memory, path, len, false) < 0)
+            return 400;
+    }
+    return query && take_query(rq, query) < 0 ? 400 : 0;
+}
+
+/* -- from evhttp ----------------------------------------------------------------------------------- */
+
+static struct request *
+request_new(struct conn *c, struct evhttp_request *ev)
+{
+    struct place *place = c->lane->place;
+    struct request *rq = mk_zalloc(sizeof(*rq));
+
+    rq->base.api = &request_api;
+    rq->http = place->http;
+    rq->site = place->site;
+    rq->conn = c;
+    c->rq = rq;
+    rq->ev = ev;
+    rq->began = c->began ? c->began : clock_us();
+    rq->worker = c->lane->index;
+    rq->method = method_of(evhttp_request_get_command(ev));
+    rq->head = evhttp_request_get_command(ev) == EVHTTP_REQ_HEAD;
+    rq->old = c->head.old;
+    rq->tls = c->tls;
+    rq->is_unix = c->is_unix;
+    rq->secure = c->tls || c->loopback || c->is_unix;
+    memcpy(rq->peer, c->peer, sizeof(rq->peer));
+    rq->target = c->target;
+    rq->body = c->body;
+    rq->buffered = c->buffered;
+    c->target = NULL;
+    c->body = (struct mk_buf){0};
+    c->buffered = 0;
+    return rq;
 }
 
 static void
-allow(struct request *rq, unsigned methods)
+tell_methods(struct request *rq, const char *header, unsigned methods)
 {
     static const char *const names[] = {"GET, HEAD", "POST", "PUT", "DELETE", "OPTIONS"};
     struct mk_buf text = {0};
@@ -184,44 +200,90 @@ allow(struct request *rq, unsigned methods)
         if (methods & 1u << i)
             mk_buf_printf(&text, "%s%s", text.len ? ", " : "", names[i]);
     }
-    mk_http_set_header(&rq->base, "Allow", mk_buf_cstr(&text));
+    mk_http_set_header(&rq->base, header, mk_buf_cstr(&text));
     mk_buf_release(&text);
 }
 
+/* What a browser asks before it sends a request of a page from elsewhere. The answer's general headers name the origin. */
 static void
-dispatch(struct request *rq)
+answer_preflight(struct request *rq, unsigned methods)
 {
-    struct match match = route_find(rq->lane->place->site, rq->method, rq->raw_path);
-    const struct route *route = match.route;
-    bool answered = false;
+    rq->preflight = true;
+    tell_methods(rq, "Access-Control-Allow-Methods", methods);
+    mk_http_set_header(&rq->base, "Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, Last-Event-ID");
+    mk_http_set_header(&rq->base, "Access-Control-Max-Age", "600");
+    mk_http_answer(&rq->base, 204, NULL, MK_STR(""));
+}
 
-    if (!route && match.allowed)
-        allow(rq, match.allowed);
-    if (!route) {
-        answer_error(rq, match.allowed ? 405 : 404);
+/* No handler has this method. */
+static void
+answer_without_route(struct request *rq, unsigned methods)
+{
+    if (!methods) {
+        answer_error(rq, 404);
         return;
     }
+    tell_methods(rq, "Allow", methods | MK_HTTP_OPTIONS);
+    if (rq->method == MK_HTTP_OPTIONS)
+        mk_http_answer(&rq->base, 204, NULL, MK_STR(""));
+    else
+        answer_error(rq, 405);
+}
+
+static void
+call(struct request *rq, const struct route *route)
+{
+    struct conn *c = rq->conn;
+    bool answered = false;
+
     mk_module_enter(route->module);
     rq->module = route->module;
     if (route->varies)
         rq->part_count = route_parts(route, rq->raw_path, rq->parts, &rq->part_memory);
     rq->answered = &answered;
     route->fn(&rq->base, route->arg);
-    if (!answered)
-        rq->answered = NULL;
+    if (answered)
+        return;
+    rq->answered = NULL;
+    if (!rq->started && !c->closed)
+        conn_watch(c);
+}
+
+static void
+dispatch(struct request *rq)
+{
+    struct match match = route_find(rq->site, rq->method, rq->raw_path);
+
+    if (rq->method == MK_HTTP_OPTIONS && match.allowed && conf_of(rq->http)->cors.count &&
+        mk_http_header(&rq->base, "Origin") && mk_http_header(&rq->base, "Access-Control-Request-Method"))
+        answer_preflight(rq, match.allowed);
+    else if (match.route)
+        call(rq, match.route);
+    else
+        answer_without_route(rq, match.allowed);
 }
 
 void
 on_request(struct evhttp_request *ev, void *arg)
 {
+    struct lane *lane = arg;
+    struct conn *c = lane->current;
+    struct evhttp_connection *conn = evhttp_request_get_connection(ev);
     struct request *rq;
     int status;
 
+    MK_ASSERT(c && c->bev == evhttp_connection_get_bufferevent(conn));
     mk_callback_begin();
-    rq = request_new(arg, ev);
-    evhttp_connection_set_closecb(evhttp_request_get_connection(ev), on_close, rq);
-    status = rq->method ? take_target(rq) : 501;
-    if (status)
+    conn_request(c, conn, ev);
+    rq = request_new(c, ev);
+    status = c->error;
+    if (!status && strcmp(rq->target, "*") == 0)
+        status = 204;
+    else if (!status)
+        status = take_target(rq);
+    if (status == 204)
+        mk_http_answer(&rq->base, 204, NULL, MK_STR(""));
+    else if (status)
         answer_error(rq, status);
     else
         dispatch(rq);
@@ -230,10 +292,10 @@ on_request(struct evhttp_request *ev, void *arg)
 
 /* -- asked by the handler --------------------------------------------------------------------------- */
 
-static struct request *
+static const struct request *
 of(const struct mk_http_request *rq)
 {
-    return (struct request *)(uintptr_t)rq;
+    return (const struct request *)rq;
 }
 
 static unsigned
@@ -281,10 +343,7 @@ rq_header(const struct mk_http_request *rq, const char *name)
 static struct mk_str
 rq_body(const struct mk_http_request *rq)
 {
-    struct evbuffer *in = evhttp_request_get_input_buffer(of(rq)->ev);
-    size_t len = evbuffer_get_length(in);
-
-    return (struct mk_str){len ? (const char *)evbuffer_pullup(in, -1) : "", len};
+    return mk_buf_str(&of(rq)->body);
 }
 
 static const char *

@@ -128,6 +128,44 @@ route_undo(void *thing)
     mk_free(gone);
 }
 
+static struct mk_counter
+counter(struct site *s, const char *name, const char *label, const char *help)
+{
+    char *labels = mk_printf_new("place=\"%s\"%s", s->name, label);
+    struct mk_counter c = mk_counter_new(s->http->module, name, labels, help);
+
+    mk_free(labels);
+    return c;
+}
+
+static void
+make_metrics(struct site *s)
+{
+    static const char answers[] = "Requests that were answered", refused[] = "Connections and requests over a limit";
+    struct site_metrics *m = &s->metrics;
+    char *place = mk_printf_new("place=\"%s\"", s->name);
+
+    for (size_t i = 0; i < MK_COUNT(m->answers); i++) {
+        char label[] = ",status=\"0xx\"";
+
+        label[9] = (char)('1' + i);
+        m->answers[i] = counter(s, "http_requests_total", label, answers);
+    }
+    m->accepted = counter(s, "http_connections_total", "", "Connections that were accepted");
+    m->bytes_in = counter(s, "http_received_bytes_total", "", "Bytes from clients");
+    m->bytes_out = counter(s, "http_sent_bytes_total", "", "Bytes to clients");
+    m->gone = counter(s, "http_requests_abandoned_total", "", "Requests whose client went before the answer");
+    m->timeouts = counter(s, "http_timeouts_total", "", "Connections cut because a request or an answer took too long");
+    m->refused_connections = counter(s, "http_refused_total", ",reason=\"connections\"", refused);
+    m->refused_address = counter(s, "http_refused_total", ",reason=\"address\"", refused);
+    m->refused_memory = counter(s, "http_refused_total", ",reason=\"memory\"", refused);
+    m->refused_request = counter(s, "http_refused_total", ",reason=\"malformed\"", refused);
+    m->connections = mk_gauge_new(s->http->module, "http_connections", place, "Connections that are open");
+    m->seconds = mk_histogram_new(s->http->module, "http_request_seconds", place,
+                                  "Time from the first byte of a request to its answer", 16, 0.000001);
+    mk_free(place);
+}
+
 struct site *
 site_of(struct http *http, const char *name)
 {
@@ -140,6 +178,7 @@ site_of(struct http *http, const char *name)
     s = mk_zalloc(sizeof(*s));
     s->http = http;
     s->name = mk_strdup(name);
+    make_metrics(s);
     pthread_mutex_lock(&http->lock);
     s->next = http->sites;
     http->sites = s;

@@ -65,3 +65,36 @@ path_is_good(const char *path, size_t len)
     }
     return true;
 }
+
+/* Is the parameter q of an item zero? */
+static bool
+is_refused(const char *parameters, size_t len)
+{
+    const char *q = memmem(parameters, len, "q=", 2);
+
+    if (!q)
+        return false;
+    for (q += 2; q < parameters + len; q++) {
+        if (*q >= '1' && *q <= '9')
+            return false;
+    }
+    return true;
+}
+
+bool
+list_has(const char *list, const char *word)
+{
+    size_t want = strlen(word);
+
+    while (list && *list) {
+        size_t len, name;
+
+        list += strspn(list, ", \t");
+        len = strcspn(list, ",");
+        name = strcspn(list, ";, \t");
+        if (name == want && strncasecmp(list, word, want) == 0)
+            return !is_refused(list + name, len - name);
+        list += len;
+    }
+    return false;
+}

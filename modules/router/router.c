@@ -154,15 +154,23 @@ svc_open(void *self, struct mk_session *s, void (*done)(struct mk_session *s, bo
     done(s, true);
 }
 
+/* This node's record of the session's JID. Ids of sessions mean nothing at other nodes. */
+static bool
+own_record(struct router *router, const struct mk_session *s, struct mk_record *r, struct entry *out)
+{
+    const struct mk_jid *jid = mk_session_jid(s);
+
+    return router->tables->find(router->table, mk_jid_bare(jid), mk_jid_resource(jid), r) &&
+           r->node == 0 && read_entry(r, out);
+}
+
 /* The record of this session; false when another one has taken its place. */
 static bool
 own_entry(struct router *router, const struct mk_session *s, struct entry *out)
 {
-    const struct mk_jid *jid = mk_session_jid(s);
     struct mk_record r;
 
-    return router->tables->find(router->table, mk_jid_bare(jid), mk_jid_resource(jid), &r) &&
-           read_entry(&r, out) && out->session == mk_session_get_id(s);
+    return own_record(router, s, &r, out) && out->session == mk_session_get_id(s);
 }
 
 static void
@@ -286,13 +294,11 @@ static void
 svc_get(void *self, const struct mk_session *s, struct mk_resource *out)
 {
     struct router *router = self;
-    const struct mk_jid *jid = mk_session_jid(s);
     struct mk_record r;
     struct entry e;
 
     memset(out, 0, sizeof(*out));
-    if (router->tables->find(router->table, mk_jid_bare(jid), mk_jid_resource(jid), &r) &&
-        read_entry(&r, &e))
+    if (own_record(router, s, &r, &e))
         fill(&r, &e, out);
 }
 

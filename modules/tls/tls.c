@@ -4,6 +4,7 @@
  * Service "tls": contexts with the certificates of the hosts. A configuration is a generation: built as a whole, put in the
  * place of the old one, which connections under way keep as long as they need it.
  */
+#include <meerkat/admin.h>
 #include <meerkat/meerkat.h>
 #include <meerkat/tls.h>
 
@@ -21,6 +22,7 @@ struct tls_conf {
     char *ciphers;
     bool self_signed;
     int min_version;
+    uint64_t watch;
 };
 
 enum { TLS_1_2, TLS_1_3 };
@@ -45,6 +47,7 @@ struct tls {
     struct mk_tls service;
     pthread_mutex_t lock;       /* of `now`: taken once a handshake */
     struct generation *now;
+    uint64_t seen;              /* what the files looked like when they were read; main thread */
 };
 
 static const struct mk_option options[] = {
@@ -58,6 +61,8 @@ static const struct mk_option options[] = {
                    "without a certificate make one that nobody vouches for: for a desk"),
     MK_OPTION_ENUM(struct tls_conf, min_version, "1.2", versions, MK_OPT_RELOADABLE,
                    "oldest version of TLS: 1.2 or 1.3"),
+    MK_OPTION_PERIOD(struct tls_conf, watch, "0s", "0s", "1d", 0,
+                     "look so often whether the files have changed, and read them again then; 0: only a reload reads them"),
     MK_OPTION_STRING(struct tls_conf, ciphers, "ECDHE+AESGCM:ECDHE+CHACHA20", MK_OPT_RELOADABLE,
                      "ciphers of TLS 1.2 in OpenSSL's notation"),
     MK_OPTION_END};
@@ -323,6 +328,86 @@ warn_of_readable_key(struct tls *tls)
                "the certificate is self-signed: clients will ask whether to trust it");
 }
 
+/* -- files that change by themselves, as the secrets that Kubernetes mounts do ------------------------ */
+
+static uint64_t
+look_at(uint64_t seen, const char *path)
+{
+    struct stat st;
+    struct {
+        int64_t s, ns, size;
+        uint64_t inode, seen;
+    } look = {.seen = seen};
+
+    if (!is_set(path) || stat(path, &st) < 0)
+        return seen;
+    look.s = st.st_mtim.tv_sec;
+    look.ns = st.st_mtim.tv_nsec;
+    look.size = st.st_size;
+    look.inode = st.st_ino;
+    return mk_hash(&look, sizeof(look));
+}
+
+static uint64_t
+look_at_files(const struct tls *tls)
+{
+    uint64_t seen = 0;
+    struct mk_host *host;
+
+    for (size_t i = 0; (host = mk_host_nth(i)); i++) {
+        const struct tls_conf *conf = mk_module_conf(tls->module, host);
+
+        seen = look_at(look_at(look_at(seen, conf->certificate), conf->key), conf->ca);
+    }
+    return seen;
+}
+
+static void
+read_again(struct tls *tls)
+{
+    struct mk_error err;
+
+    tls->seen = look_at_files(tls);
+    if (renew(tls, &err) < 0)
+        mk_log(tls->module, MK_LOG_ERROR, "tls.reload", "the old certificates stay in force: %s", err.text);
+    else
+        mk_log(tls->module, MK_LOG_INFO, "tls.reload", "certificates were read again");
+}
+
+/* On the main thread: a worker does not wait for a disk. */
+static void
+watch_files(void *arg)
+{
+    struct tls *tls = arg;
+
+    if (look_at_files(tls) != tls->seen)
+        read_again(tls);
+}
+
+static void
+watched(void *arg)
+{
+    (void)arg;
+}
+
+static void
+on_watch(void *arg)
+{
+    struct tls *tls = arg;
+
+    mk_on_main(tls->module, watch_files, watched, tls);
+}
+
+static void
+begin_watch(void *arg)
+{
+    struct tls *tls = arg;
+    const struct tls_conf *conf = mk_module_conf(tls->module, NULL);
+
+    /* The core's, which stops it with the module. */
+    (void)!mk_timer_every(tls->module, conf->watch, on_watch, tls);
+}
+
 /* Files are read here: a reload with bad ones leaves the old ones in force. */
 static int
 check(const void *arg, const char *host, struct mk_error *err)
@@ -347,6 +432,7 @@ init(struct mk_module *m, struct mk_error *err)
     mk_module_set(m, tls);
     tls->module = m;
     pthread_mutex_init(&tls->lock, NULL);
+    tls->seen = look_at_files(tls);
     if (renew(tls, err) < 0)
         return -1;
     warn_of_readable_key(tls);
@@ -354,16 +440,22 @@ init(struct mk_module *m, struct mk_error *err)
     return mk_service_provide(m, "tls", MK_TLS_ABI, &tls->service, err);
 }
 
+static int
+start(struct mk_module *m, struct mk_error *err)
+{
+    struct tls *tls = mk_module_get(m);
+    const struct tls_conf *conf = mk_module_conf(m, NULL);
+
+    (void)err;
+    if (conf->watch)
+        mk_post(m, mk_worker_nth(0), begin_watch, tls);
+    return 0;
+}
+
 static void
 reloaded(struct mk_module *m)
 {
-    struct tls *tls = mk_module_get(m);
-    struct mk_error err;
-
-    if (renew(tls, &err) < 0)
-        mk_log(m, MK_LOG_ERROR, "tls.reload", "the old certificates stay in force: %s", err.text);
-    else
-        mk_log(m, MK_LOG_INFO, "tls.reload", "certificates were read again");
+    read_again(mk_module_get(m));
 }
 
 static void
@@ -378,5 +470,5 @@ unload(struct mk_module *m)
 
 MK_MODULE(.name = "tls", .version = "1.0", .summary = "TLS: certificates by host, SNI, ALPN, reload",
           .provides = (const char *const[]){"tls", NULL}, .options = options,
-          .conf_size = sizeof(struct tls_conf), .check = check, .init = init, .reloaded = reloaded,
+          .conf_size = sizeof(struct tls_conf), .check = check, .init = init, .start = start, .reloaded = reloaded,
           .unload = unload);

@@ -42,9 +42,10 @@ class Talker:
         self.writer.write(text.encode())
 
     async def connect(self):
-        self.port = port = random.choice(self.load.ports())
+        self.port = random.choice(self.load.ports())
+        address, port = self.port if isinstance(self.port, tuple) else ("127.0.0.1", self.port)
         self.text = ""
-        self.reader, self.writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), 10)
+        self.reader, self.writer = await asyncio.wait_for(asyncio.open_connection(address, port, ssl=self.load.tls), 10)
         head = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost' version='1.0'>"
         plain = base64.b64encode(f"\0{self.user}\0secret".encode()).decode()
         self.write(head)
@@ -146,10 +147,11 @@ class Talker:
 
 
 class Load:
-    """`pairs` pairs; `ports` gives the ports of nodes that live. Use: `async with load: …`."""
+    """`pairs` pairs; `ports` gives the ports of nodes that live, or (address, port); `tls` is a context for ports that begin
+    with TLS. Use: `async with load: …`."""
 
-    def __init__(self, pairs, ports, interval=1.0):
-        self.ports, self.interval, self.over = ports, interval, False
+    def __init__(self, pairs, ports, interval=1.0, tls=None):
+        self.ports, self.interval, self.over, self.tls = ports, interval, False, tls
         self.sent_at, self.sent_from, self.latency = {}, {}, []
         self.talkers = [Talker(self, f"u{i}") for i in range(2 * pairs)]
         for i, talker in enumerate(self.talkers):

@@ -134,6 +134,17 @@ class Node:
                 answer += data
         return answer.decode()
 
+    def metric(self, name, label=""):
+        """The sum of a metric over all its label sets that contain `label`."""
+        found = re.findall(rf"^{name}((?:{{[^}}]*}})?) (\S+)$", self.control("metrics"), re.M)
+        assert found, f"there is no metric {name}"
+        return sum(float(value) for labels, value in found if label in labels)
+
+    def memory(self):
+        """What it has in memory, in KB."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+
     def client(self, user=None, password="secret", resource="test", host=None, **more):
         """A raw client, logged in with PLAIN and bound when `user` is given."""
         c = Client(self.port(), host or self.hosts.split(",")[0].strip(), **more)
@@ -149,14 +160,15 @@ class Closed(Exception):
 class Client:
     """An XML stream over TCP, as text: no library that could hide what the server really does."""
 
-    def __init__(self, port, host="localhost", stream=True, tls=None):
+    def __init__(self, port, host="localhost", stream=True, tls=None, source="127.0.0.1"):
         self.host = host
         self.port = port
         self.jid = None
         self.buffer = ""
         self.partial = b""
         self.serial = 0
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE,
+                                               source_address=(source, 0))
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname=host)
         if stream:
@@ -212,7 +224,9 @@ class Client:
     def stanza(self, pattern=".", patience=PATIENCE):
         """The next stanza or other element that matches `pattern`; others before it are dropped."""
         while True:
-            text = self.until(r"<([a-zA-Z:]+)\b(?:[^>]*/>|.*?</\1>)", patience).lstrip()
+            # From the beginning: of a stanza that has come in part a child is not the next one.
+            text = self.until(r"\A(?:[^<]|</[^>]*>)*<([a-zA-Z:]+)\b(?:[^>]*/>|.*?</\1>)", patience)
+            text = re.sub(r"\A(?:[^<]|</[^>]*>)*", "", text)
             if re.search(pattern, text, re.S):
                 return text
 

@@ -3,6 +3,7 @@
 /* Routes for the tests of module http. T_UNIX: also a place "inner" on that Unix socket. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <meerkat/http.h>
 #include <meerkat/meerkat.h>
@@ -11,10 +12,14 @@
 #define T_NAME "t_http"
 #endif
 
+#define MAX_WORKERS 16
+
 struct t_http {
     struct mk_module *module;
+    struct stream *streams[MAX_WORKERS];        /* of each worker */
+    bool stopping;
     const struct mk_http *http;
-    struct mk_counter gone;
+    struct mk_counter gone, full;
 };
 
 static void
@@ -46,46 +51,73 @@ on_echo(struct mk_http_request *rq, void *arg)
     mk_buf_release(&out);
 }
 
+struct late {
+    struct mk_http_request *rq;
+    unsigned ms;
+};
+
+static void
+sleep_late(void *arg)
+{
+    usleep(1000 * ((struct late *)arg)->ms);
+}
+
 static void
 answer_late(void *arg)
 {
-    mk_http_answer((struct mk_http_request *)arg, 200, "text/plain", MK_STR("late"));
+    struct late *l = arg;
+
+    mk_http_answer(l->rq, 200, "text/plain", MK_STR("late"));
+    mk_free(l);
 }
 
-static void
-count_gone(struct mk_http_request *rq, void *arg)
-{
-    struct t_http *t = arg;
-
-    (void)rq;
-    mk_counter_add(t->gone, 1);
-}
-
-/* Answers after ?ms=. */
+/* Answers after ?ms=, from something that the core waits for when the module goes. */
 static void
 on_late(struct mk_http_request *rq, void *arg)
 {
     struct t_http *t = arg;
     const char *ms = mk_http_query(rq, "ms");
-    struct mk_timer *timer;
+    struct late *l = mk_alloc(sizeof(*l));
 
-    mk_http_on_gone(rq, count_gone, t);
-    timer = mk_timer_new(t->module, ms ? (uint64_t)atoi(ms) : 10, answer_late, rq);
-    (void)timer;
+    *l = (struct late){rq, ms ? (unsigned)atoi(ms) : 10};
+    if (mk_offload(t->module, sleep_late, answer_late, l) < 0)
+        answer_late(l);
 }
 
+/* What does not end by itself: the module ends it when it stops. */
 struct stream {
+    struct stream *next, **link;
     struct t_http *t;
     struct mk_http_request *rq;
     struct mk_timer *timer;
     int left, bytes;
+    bool hangs;
 };
+
+static struct stream *
+stream_new(struct t_http *t, struct mk_http_request *rq)
+{
+    struct stream **first = &t->streams[mk_worker_index(mk_worker_self())];
+    struct stream *s = mk_zalloc(sizeof(*s));
+
+    *s = (struct stream){.t = t, .rq = rq, .next = *first, .link = first};
+    if (s->next)
+        s->next->link = &s->next;
+    *first = s;
+    return s;
+}
 
 static void
 stream_end(struct stream *s)
 {
+    *s->link = s->next;
+    if (s->next)
+        s->next->link = s->link;
     mk_http_on_gone(s->rq, NULL, NULL);
-    mk_http_end(s->rq);
+    if (s->hangs)
+        mk_http_answer(s->rq, 503, NULL, MK_STR(""));
+    else
+        mk_http_end(s->rq);
     mk_timer_free(&s->timer);
     mk_free(s);
 }
@@ -111,24 +143,49 @@ stream_tick(void *arg)
     piece[s->bytes - 1] = '\n';
     fits = mk_http_write(s->rq, ((struct mk_str){piece, (size_t)s->bytes}));
     mk_free(piece);
+    if (!fits)
+        mk_counter_add(s->t->full, 1);
     if (!fits || --s->left == 0)
         stream_end(s);
+}
+
+static bool
+is_stopping(struct t_http *t, struct mk_http_request *rq)
+{
+    if (!__atomic_load_n(&t->stopping, __ATOMIC_ACQUIRE))
+        return false;
+    mk_http_answer(rq, 503, NULL, MK_STR(""));
+    return true;
 }
 
 /* ?count= pieces of ?bytes=, one every 10 ms. */
 static void
 on_stream(struct mk_http_request *rq, void *arg)
 {
-    struct stream *s = mk_zalloc(sizeof(*s));
     const char *count = mk_http_query(rq, "count"), *bytes = mk_http_query(rq, "bytes");
+    struct stream *s;
 
-    s->t = arg;
-    s->rq = rq;
+    if (is_stopping(arg, rq))
+        return;
+    s = stream_new(arg, rq);
     s->left = count ? atoi(count) : 3;
     s->bytes = bytes ? atoi(bytes) : 10;
     mk_http_start(rq, 200, "text/event-stream");
     mk_http_on_gone(rq, stream_gone, s);
     s->timer = mk_timer_every(s->t->module, 10, stream_tick, s);
+}
+
+/* Answers when nobody waits any more. */
+static void
+on_hang(struct mk_http_request *rq, void *arg)
+{
+    struct stream *s;
+
+    if (is_stopping(arg, rq))
+        return;
+    s = stream_new(arg, rq);
+    s->hangs = true;
+    mk_http_on_gone(rq, stream_gone, s);
 }
 
 /* ?bytes= of one letter. */
@@ -152,6 +209,12 @@ on_empty(struct mk_http_request *rq, void *arg)
     mk_http_answer(rq, 204, NULL, MK_STR(""));
 }
 
+static const char page[] = "<!DOCTYPE html><title>A page</title>\n"
+                           "<p>bread and butter, bread and butter, bread and butter, bread and butter, bread and butter\n"
+                           "<p>bread and butter, bread and butter, bread and butter, bread and butter, bread and butter\n";
+static const struct mk_http_static files[] = {
+    {"/page/", "text/html; charset=utf-8", page, sizeof(page) - 1, "default-src 'self'"}};
+
 static int
 init(struct mk_module *m, struct mk_error *err)
 {
@@ -164,14 +227,17 @@ init(struct mk_module *m, struct mk_error *err)
     if (!t->http)
         return -1;
     t->gone = mk_counter_new(m, "t_http_gone_total", NULL, "Clients that went away");
+    t->full = mk_counter_new(m, "t_http_full_total", NULL, "Streams that were too much");
     if (mk_http_route(t->http, m, "public", all, "/echo", on_echo, t, err) < 0 ||
         mk_http_route(t->http, m, "public", get, "/user/{name}", on_echo, t, err) < 0 ||
         mk_http_route(t->http, m, "public", MK_HTTP_DELETE, "/user/me", on_empty, t, err) < 0 ||
         mk_http_route(t->http, m, "public", get, "/files/{*}", on_echo, t, err) < 0 ||
         mk_http_route(t->http, m, "public", get, "/late", on_late, t, err) < 0 ||
         mk_http_route(t->http, m, "public", get, "/stream", on_stream, t, err) < 0 ||
+        mk_http_route(t->http, m, "public", get, "/hang", on_hang, t, err) < 0 ||
         mk_http_route(t->http, m, "public", get, "/big", on_big, t, err) < 0 ||
-        mk_http_route(t->http, m, "inner", all, "/echo", on_echo, t, err) < 0)
+        mk_http_route(t->http, m, "inner", all, "/echo", on_echo, t, err) < 0 ||
+        t->http->files(t->http->self, m, "public", files, MK_COUNT(files), err) < 0)
         return -1;
 #ifdef T_TWICE
     return mk_http_route(t->http, m, "public", get, "/user/{other}", on_echo, t, err);
@@ -197,10 +263,30 @@ start(struct mk_module *m, struct mk_error *err)
 }
 
 static void
+end_streams(void *arg)
+{
+    struct t_http *t = arg;
+    struct stream **first = &t->streams[mk_worker_index(mk_worker_self())];
+
+    while (*first)
+        stream_end(*first);
+}
+
+static void
+stop(struct mk_module *m)
+{
+    struct t_http *t = mk_module_get(m);
+
+    __atomic_store_n(&t->stopping, true, __ATOMIC_RELEASE);
+    mk_workers_run(end_streams, t);
+}
+
+static void
 unload(struct mk_module *m)
 {
     mk_free(mk_module_get(m));
 }
 
 MK_MODULE(.name = T_NAME, .version = "1.0", .summary = "routes for tests",
-          .depends = (const char *const[]){"http", NULL}, .init = init, .start = start, .unload = unload);
+          .depends = (const char *const[]){"http", NULL}, .init = init, .start = start, .stop = stop,
+          .unload = unload);

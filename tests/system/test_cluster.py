@@ -2,6 +2,7 @@
 # Copyright (c) 2026 the Meerkat authors
 """Three nodes are one server: what users of different nodes may rely on."""
 import re
+import signal
 
 import pytest
 
@@ -117,6 +118,31 @@ def test_a_resource_bound_at_another_node_ends_the_older_session(cluster, login)
     other = login(2, "u5")
     other.message("u4@localhost/same", "who is it")
     assert "who is it" in newer.stanza("^<message")
+
+
+def test_the_newer_of_two_sessions_stays_though_both_nodes_give_it_the_same_id(tmp_path):
+    """The first session of a worker has the same id on every node: what the older one says at its end, when the newer is
+    available already, is not said of the newer."""
+    cluster = Cluster(tmp_path, kind="sqlite")
+    try:
+        for _ in range(3):
+            cluster.add(args=("--set", "meerkat.workers=1", "--set", "cets.dead_after=30s"))
+        cluster.wait_joined()
+        older = online(cluster.login(0, "u0"))
+        cluster.wait_sessions(1)
+        cluster.nodes[0].process.send_signal(signal.SIGSTOP)
+        try:
+            newer = online(cluster.login(1, "u0"))
+        finally:
+            cluster.nodes[0].process.send_signal(signal.SIGCONT)
+        older.closed("conflict")
+        cluster.wait_sessions(1)
+        other = cluster.login(2, "u5")
+        cluster.wait_sessions(2)
+        other.message("u0@localhost", "you are still here")
+        assert "you are still here" in newer.stanza("^<message")
+    finally:
+        cluster.down()
 
 
 def test_offline_messages_wait_for_whichever_node(cluster, login):

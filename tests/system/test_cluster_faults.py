@@ -109,6 +109,9 @@ def test_a_frozen_node_comes_back_with_its_sessions(make):
     cluster = make(grace="1s").up(3)
     alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1").presence()
     cluster.wait_sessions(2)
+    for i in range(3):
+        talk(alice, bob, "before the frost")
+        talk(bob, alice, "here too")
     frozen = cluster.nodes[1]
     os.kill(frozen.process.pid, signal.SIGSTOP)
     try:
@@ -123,6 +126,32 @@ def test_a_frozen_node_comes_back_with_its_sessions(make):
     alice.message(bob.jid, "after the frost")
     bob.stanza("^<message.*after the frost")
     talk(bob, alice, "here too")
+
+
+def test_two_nodes_of_which_only_one_has_given_the_other_up_go_on_together(make):
+    """The frozen one wakes up to a neighbour that has forgotten all that was said between them."""
+    cluster = make()
+    first, second = cluster.add(args=("--set", "cets.grace=200ms")), cluster.add(args=("--set", "cets.grace=1h"))
+    cluster.wait_joined()
+    alice, bob = cluster.login(0, "u0").presence(), cluster.login(1, "u1").presence()
+    cluster.wait_sessions(2)
+    for i in range(5):
+        talk(alice, bob, f"before {i}")
+        talk(bob, alice, f"before {i}")
+    os.kill(second.process.pid, signal.SIGSTOP)
+    try:
+        first.wait_log("node 'n1' is gone")
+    finally:
+        os.kill(second.process.pid, signal.SIGCONT)
+    cluster.wait_joined()
+    cluster.wait_sessions(2)
+    for i in range(5):
+        alice.message(bob.jid, f"after {i}")
+        bob.stanza(f"^<message.*after {i}<")
+        bob.message(alice.jid, f"after {i}")
+        alice.stanza(f"^<message.*after {i}<")
+    assert "is gone" not in second.log()
+    assert not any("makes no sense" in node.log() for node in cluster.nodes)
 
 
 def test_a_cluster_goes_on_without_its_database(make):

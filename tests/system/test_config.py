@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright (c) 2026 the Meerkat authors
 """The configuration: what --check says of mistakes, what a reload takes over and what it keeps, --describe."""
+import json
 import os
 import pathlib
 import re
@@ -439,6 +440,23 @@ def test_a_module_that_is_gone_from_the_file_is_named(start):
     assert "[module:version] is gone from the file: unload the module, or restart" in log
     # What others need was never in it.
     assert "tables_local" not in log
+
+
+def test_the_log_goes_to_standard_output_and_back(tmp_path, modules):
+    ini = tmp_path / "a.ini"
+    ini.write_text(f"[meerkat]\nstate_dir = {tmp_path}\nworkers = 1\n[log]\ntarget = stdout\nformat = json\n")
+    with open(tmp_path / "out", "w") as out, open(tmp_path / "err", "w") as err:
+        node = subprocess.Popen([BUILD / "meerkatd", "--config", ini], stdout=out, stderr=err)
+    try:
+        wait_for(lambda: "is ready" in (tmp_path / "out").read_text(), "the line on standard output")
+        assert all(json.loads(line) for line in (tmp_path / "out").read_text().splitlines())
+        ini.write_text(ini.read_text().replace("target = stdout\n", ""))
+        node.send_signal(signal.SIGHUP)
+        wait_for(lambda: "reloaded" in (tmp_path / "err").read_text(), "the line on standard error")
+    finally:
+        node.terminate()
+        assert node.wait(20) == 0
+    assert "stopped" in (tmp_path / "err").read_text() and "stopped" not in (tmp_path / "out").read_text()
 
 
 def test_the_log_goes_to_another_file_on_reload(start, tmp_path):

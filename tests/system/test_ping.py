@@ -2,6 +2,7 @@
 # Copyright (c) 2026 the Meerkat authors
 """Pings (XEP-0199): answered, and sent to find dead connections."""
 import re
+import time
 
 import pytest
 
@@ -57,6 +58,19 @@ def test_a_client_that_talks_is_not_asked(start_node):
     for _ in range(20):
         assert "urn:xmpp:ping" not in alice.sync()
     alice.drop()
+
+
+def test_white_space_is_a_sign_of_life(login):
+    """RFC 6120 §4.6.1."""
+    alice = login("alice")
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        alice.send(" \n")
+        with pytest.raises(AssertionError):
+            alice.until("urn:xmpp:ping", patience=0.05)
+    # Nothing that was asked of it, for it was never silent; and it is served as before.
+    assert "urn:xmpp:ping" not in alice.buffer
+    alice.sync()
 
 
 def test_an_interval_of_nothing_asks_nobody(start_node):

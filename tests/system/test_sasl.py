@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from support import END, HASHES, SASL, SASL2, Client, auth, b64, inner, scram
+from support import END, HASHES, SASL, SASL2, Client, auth, b64, inner, scram, wait_for
 
 CONFIG = """
 [module:c2s]
@@ -13,6 +13,14 @@ listen = 127.0.0.1:0
 [module:auth_memory]
 accounts = juliet:r0m30myr0m30
 [module:sasl]
+"""
+
+
+HOSTS = "localhost, guests.example"
+CONFIG += """
+[module:auth_anonymous]
+[module:auth_anonymous@guests.example]
+enabled = yes
 """
 
 
@@ -135,3 +143,121 @@ def test_second_login_ends_the_stream(client):
     client.until("</stream:features>")
     client.send(auth("PLAIN", "\0juliet\0r0m30myr0m30", True))
     assert "<stream:error" in client.until("</stream:stream>")
+
+
+# -- somebody listened
+
+class Recorder(Client):
+    """Keeps what it sent."""
+
+    def __init__(self, *args, **more):
+        self.sent = []
+        super().__init__(*args, **more)
+
+    def send(self, text):
+        self.sent.append(text)
+        super().send(text)
+
+
+@pytest.mark.parametrize("sasl2", [False, True])
+@pytest.mark.parametrize("mechanism", HASHES)
+def test_what_was_said_in_one_log_in_is_of_no_use_for_another(node, mechanism, sasl2):
+    with Recorder(node.port()) as client:
+        assert "<success" in scram(client, mechanism, "juliet", "r0m30myr0m30", sasl2=sasl2)
+        first, final = client.sent[1:3]
+    before = node.metric("sasl_logins_total", f'mechanism="{mechanism}",result="failure"')
+    with Client(node.port()) as thief:
+        # The server's own nonce is another one.
+        thief.send(first)
+        thief.until("</challenge>")
+        thief.send(final)
+        assert "<not-authorized" in thief.until(END)
+        # An answer without a question.
+        thief.send(final)
+        assert "<malformed-request" in thief.until(END)
+        # The server's question has passed by now.
+        thief.send(first)
+        challenge = inner(thief.until("</challenge>"), "challenge").decode()
+        answer = inner(final, "response").decode()
+        nonce = challenge.split(",")[0]
+        forged = ",".join([answer.split(",")[0], nonce, answer.split(",")[2]])
+        thief.send(f"<response xmlns='{SASL2 if sasl2 else SASL}'>{b64(forged)}</response>")
+        assert "<not-authorized" in thief.until(END)
+    assert node.metric("sasl_logins_total", f'mechanism="{mechanism}",result="failure"') == before + 2
+
+
+def test_an_exchange_cannot_be_begun_in_another(client):
+    client.send(auth("SCRAM-SHA-256", "n,,n=juliet,r=abc"))
+    client.until("</challenge>")
+    client.send(auth("PLAIN", "\0juliet\0r0m30myr0m30"))
+    assert "<malformed-request" in client.until(END)
+    assert "<success" in plain(client, "\0juliet\0r0m30myr0m30")
+
+
+# -- guessing
+
+GUESSING = CONFIG.replace("[module:sasl]", "[module:sasl]\nlock_period = 1s\nattempts = 1000\n{}").replace(
+    "juliet:", "romeo:wherefore, juliet:")
+
+
+def guess(node, user="juliet", password="wrong", **more):
+    with Client(node.port(), **more) as client:
+        return re.search(r"<(success|not-authorized|temporary-auth-failure)", plain(client, f"\0{user}\0{password}")).group(1)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+def test_an_account_is_locked_after_so_many_guesses_and_no_other(start_node, mechanism):
+    node = start_node(GUESSING.format("account_failures = 3"), hosts=HOSTS)
+    with Client(node.port()) as client:
+        for _ in range(3):
+            if mechanism == "PLAIN":
+                assert "<not-authorized" in plain(client, "\0juliet\0wrong")
+            else:
+                assert "<not-authorized" in scram(client, mechanism, "juliet", "wrong")
+        # The right password is no better now, on any stream and with any mechanism.
+        assert "<temporary-auth-failure" in scram(client, "SCRAM-SHA-1", "juliet", "r0m30myr0m30")
+    assert guess(node, "Juliet", "r0m30myr0m30", source="127.0.0.7") == "temporary-auth-failure"
+    assert guess(node, "romeo", "wherefore") == "success"
+    assert node.metric("sasl_throttled_total", "account") == 2 and node.metric("sasl_throttled_total", "address") == 0
+    wait_for(lambda: guess(node, password="r0m30myr0m30") == "success", "the end of the lock")
+    # It begins anew.
+    assert [guess(node) for _ in range(2)] == ["not-authorized"] * 2
+    assert guess(node, password="r0m30myr0m30") == "success"
+
+
+def test_an_address_is_locked_after_so_many_guesses_and_no_other(start_node):
+    node = start_node(GUESSING.format("address_failures = 4\nthrottle_loopback = yes"), hosts=HOSTS)
+    # Whoever is guessed at.
+    for user in ("juliet", "romeo", "nobody", "juliet"):
+        assert guess(node, user) == "not-authorized"
+    assert guess(node, password="r0m30myr0m30") == "temporary-auth-failure"
+    assert guess(node, password="r0m30myr0m30", source="127.0.0.7") == "success"
+    assert node.metric("sasl_throttled_total", "address") == 1
+    wait_for(lambda: guess(node, password="r0m30myr0m30") == "success", "the end of the lock")
+
+
+def test_clients_of_this_machine_are_not_locked_by_address_unless_it_is_wanted(start_node):
+    node = start_node(GUESSING.format("address_failures = 1"), hosts=HOSTS)
+    assert [guess(node) for _ in range(3)] == ["not-authorized"] * 3
+
+
+# -- guests (XEP-0175)
+
+def test_guests_come_in_where_they_may_and_nowhere_else(node):
+    assert "ANONYMOUS" not in Client(node.port()).features
+    with Client(node.port()) as client:
+        client.send(auth("ANONYMOUS"))
+        assert "<invalid-mechanism" in client.until(END)
+    names = set()
+    for first in ("", "=", b64("a trace")):
+        with Client(node.port(), "guests.example") as guest:
+            assert "<mechanism>ANONYMOUS</mechanism>" in guest.features
+            guest.send(f"<auth xmlns='{SASL}' mechanism='ANONYMOUS'>{first}</auth>")
+            assert "<success" in guest.until(END)
+            guest.restart()
+            bound = guest.iq("set", "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>")
+            names.add(re.search("<jid>([^@]{20,})@guests.example/", bound).group(1))
+    assert len(names) == 3
+    # Those who have accounts come in as well.
+    with Client(node.port(), "guests.example") as client:
+        assert "<success" in scram(client, "SCRAM-SHA-256", "juliet", "r0m30myr0m30")

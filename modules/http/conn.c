@@ -1,0 +1,908 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/*
+ * Connections. evhttp owns them, but knows no limits and no time for a whole request, and takes requests that can be read in
+ * two ways. So what comes in is looked at first (guard.c), by a callback on the bufferevent's input: a low-water mark that is
+ * never reached keeps evhttp from it until a whole request is there, which is then let in alone, as a head without a body. What
+ * is no request never gets there; evhttp gets another in its place, whose answer is the error. A second reference to the
+ * bufferevent makes its end ours: so we know of it, and can wait until the client has read the answer.
+ */
+#include "config.h"
+
+#include "internal.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+
+#include <event2/bufferevent_ssl.h>
+
+/* Connections of one turn, so that a storm does not starve the sessions of the worker. */
+#define ACCEPT_BATCH 32
+/* Beyond the limit connections are answered with 503, but not any number of them. */
+#define REFUSED_MAX 256
+/* Bytes of further requests that are read while one is under way. */
+#define LATER_MAX 65536
+#define LINGER_MS 2000
+#define LINGER_BYTES (4u << 20)
+/* Never reached: evhttp's read callback does not run. */
+#define CLOSED_MARK SIZE_MAX
+
+static struct evbuffer *
+input_of(const struct conn *c)
+{
+    return bufferevent_get_input(c->bev);
+}
+
+static const struct http_conf *
+conn_conf(const struct conn *c)
+{
+    return conf_of(c->lane->place->http);
+}
+
+static struct site_metrics *
+metrics_of(const struct conn *c)
+{
+    return &c->lane->place->site->metrics;
+}
+
+static struct guard_limits
+limits_of(const struct conn *c)
+{
+    const struct http_conf *conf = conn_conf(c);
+    uint64_t own = c->lane->place->max_body;
+
+    return (struct guard_limits){conf->max_header, own ? own : conf->max_body};
+}
+
+static size_t *
+worker_buffered(const struct conn *c)
+{
+    return &c->lane->place->http->workers[c->lane->index].buffered;
+}
+
+/* -- letting in ------------------------------------------------------------------------------- */
+
+/* evhttp reads what is in the input now: the caller, or libevent behind this callback, calls it. */
+static void
+let_in(struct conn *c)
+{
+    c->state = CONN_BUSY;
+    c->lane->current = c;
+    c->let_in = evbuffer_get_length(input_of(c));
+    bufferevent_setwatermark(c->bev, EV_READ, 0, 0);
+}
+
+static void
+drop_body(struct conn *c)
+{
+    *worker_buffered(c) -= c->buffered;
+    c->buffered = 0;
+    mk_buf_release(&c->body);
+}
+
+static void
+drain(struct evbuffer *b)
+{
+    if (b)
+        evbuffer_drain(b, evbuffer_get_length(b));
+}
+
+/* What came is no request: this is the answer, and the connection ends. */
+static void
+fail(struct conn *c, int status)
+{
+    static const char get[] = "GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
+    static const char head[] = "HEAD / HTTP/1.1\r\nConnection: close\r\n\r\n";
+    const char *instead = c->head.head ? head : get;
+    bool inside = c->inside;
+
+    c->inside = true;
+    c->dropped += evbuffer_get_length(input_of(c));
+    drain(input_of(c));
+    drain(c->kept);
+    drain(c->later);
+    drop_body(c);
+    c->error = status;
+    evbuffer_prepend(input_of(c), instead, strlen(instead));
+    c->inside = inside;
+    let_in(c);
+}
+
+static struct evbuffer *
+buffer_of(struct evbuffer **b)
+{
+    if (!*b)
+        *b = evbuffer_new();
+    if (!*b)
+        MK_BUG("no memory for a buffer");
+    return *b;
+}
+
+/* A request is whole, and its head in c->kept: what follows waits. */
+static void
+let_in_kept(struct conn *c)
+{
+    struct evbuffer *in = input_of(c);
+
+    if (evbuffer_get_length(in))
+        evbuffer_add_buffer(buffer_of(&c->later), in);
+    evbuffer_prepend_buffer(in, c->kept);
+    let_in(c);
+}
+
+static void
+send_continue(struct conn *c)
+{
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    bufferevent_data_cb read, write;
+    bufferevent_event_cb event;
+    void *arg;
+
+    /* evhttp would take the end of this write for the end of an answer. It sets its callbacks anew for that. */
+    bufferevent_getcb(c->bev, &read, &write, &event, &arg);
+    bufferevent_setcb(c->bev, read, NULL, event, arg);
+    bufferevent_enable(c->bev, EV_WRITE);
+    bufferevent_write(c->bev, text, sizeof(text) - 1);
+    c->queued += sizeof(text) - 1;
+}
+
+/* Takes what is there of a body of known length. */
+static void
+take_known(struct conn *c)
+{
+    size_t there = evbuffer_get_length(input_of(c)), want = (size_t)c->head.length - c->body.len;
+
+    if (there > want)
+        there = want;
+    mk_buf_reserve(&c->body, there + 1);
+    evbuffer_remove(input_of(c), c->body.data + c->body.len, there);
+    c->body.len += there;
+    if (c->body.len == c->head.length)
+        let_in_kept(c);
+}
+
+static void
+take_chunks(struct conn *c)
+{
+    struct guard_limits limits = limits_of(c);
+    enum guard_chunks_result result = CHUNKS_MORE;
+    struct evbuffer_iovec piece;
+    size_t taken;
+
+    while (result == CHUNKS_MORE && evbuffer_peek(input_of(c), -1, NULL, &piece, 1) > 0 && piece.iov_len) {
+        result = guard_chunks(&c->chunks, piece.iov_base, piece.iov_len, &limits, &c->body, &taken);
+        evbuffer_drain(input_of(c), taken);
+    }
+    if (result == CHUNKS_DONE)
+        let_in_kept(c);
+    else if (result != CHUNKS_MORE)
+        fail(c, result == CHUNKS_BAD ? 400 : 413);
+}
+
+static void
+take_body(struct conn *c)
+{
+    size_t *sum = worker_buffered(c);
+
+    if (c->head.chunked)
+        take_chunks(c);
+    else
+        take_known(c);
+    *sum += c->body.cap - c->buffered;
+    c->buffered = c->body.cap;
+    if (c->state == CONN_BODY && *sum > conn_conf(c)->max_buffered) {
+        mk_counter_add(metrics_of(c)->refused_memory, 1);
+        fail(c, 503);
+    }
+}
+
+/* The body is taken out on the way, and the target is ours to read: evhttp is told of neither. */
+static void
+hide_from_evhttp(struct conn *c, char *text)
+{
+    size_t target = (size_t)(c->head.target.p - text);
+
+    for (unsigned i = 0; i < c->head.hide_count; i++)
+        text[c->head.hide[i]] = '-';
+    mk_free(c->target);
+    c->target = mk_str_dup(c->head.target);
+    memset(text + target, 'x', c->head.target.len);
+    text[target] = '/';
+}
+
+/* The head is whole, `len` bytes of the input. */
+static void
+take_whole_head(struct conn *c, size_t len)
+{
+    struct guard_limits limits = limits_of(c);
+    char *text = (char *)evbuffer_pullup(input_of(c), (ev_ssize_t)len);
+    int status;
+
+    if (len > limits.max_header) {
+        fail(c, (size_t)((char *)memchr(text, '\n', len) - text) > limits.max_header ? 414 : 431);
+        return;
+    }
+    status = guard_check(text, len, &limits, &c->head);
+    if (status) {
+        fail(c, status);
+        return;
+    }
+    hide_from_evhttp(c, text);
+    if (!c->head.chunked && !c->head.length && evbuffer_get_length(input_of(c)) == len) {
+        let_in(c);
+        return;
+    }
+    evbuffer_remove_buffer(input_of(c), buffer_of(&c->kept), len);
+    if (!c->head.chunked && !c->head.length) {
+        let_in_kept(c);
+        return;
+    }
+    c->state = CONN_BODY;
+    c->chunks = (struct guard_chunks){0};
+    if (c->head.expects && evbuffer_get_length(input_of(c)) == 0)
+        send_continue(c);
+    take_body(c);
+}
+
+/* Empty lines before a request are nothing. The first byte of the request, or -1. */
+static int
+first_byte(struct evbuffer *in)
+{
+    struct evbuffer_iovec piece;
+
+    while (evbuffer_peek(in, 1, NULL, &piece, 1) > 0 && piece.iov_len) {
+        const char *text = piece.iov_base;
+        size_t empty = 0;
+
+        while (empty < piece.iov_len && (text[empty] == '\r' || text[empty] == '\n'))
+            empty++;
+        if (empty == 0)
+            return (unsigned char)*text;
+        evbuffer_drain(in, empty);
+    }
+    return -1;
+}
+
+static void
+take_head(struct conn *c)
+{
+    struct evbuffer *in = input_of(c);
+    struct evbuffer_ptr at;
+    struct evbuffer_iovec piece;
+    bool done = false;
+
+    if (c->scan.seen == 0) {
+        int first = first_byte(in);
+
+        if (first < 0)
+            return;
+        c->head = (struct guard_head){0};
+        c->began = clock_us();
+        c->since = mk_now_ms();
+        if (first <= ' ' || first >= 0x7f) {
+            fail(c, 400);
+            return;
+        }
+    }
+    while (!done && c->scan.seen < evbuffer_get_length(in) && evbuffer_ptr_set(in, &at, c->scan.seen, EVBUFFER_PTR_SET) == 0 &&
+           evbuffer_peek(in, -1, &at, &piece, 1) > 0)
+        guard_scan(&c->scan, piece.iov_base, piece.iov_len, &done);
+    if (done)
+        take_whole_head(c, c->scan.seen);
+    else if (c->scan.seen > conn_conf(c)->max_header)
+        fail(c, c->scan.line_ended ? 431 : 414);
+}
+
+/* Further requests wait; whoever sends very many is not read from for now. */
+static void
+keep_for_later(struct conn *c)
+{
+    evbuffer_add_buffer(buffer_of(&c->later), input_of(c));
+    if (evbuffer_get_length(c->later) > LATER_MAX)
+        bufferevent_disable(c->bev, EV_READ);
+}
+
+/* Bytes that come while a request is under way, or after an error. */
+static void
+take_behind(struct conn *c)
+{
+    bool waits = c->lane->current == c;
+
+    /* With TLS there can be several reads before evhttp gets what was let in. */
+    if (waits)
+        evbuffer_remove_buffer(input_of(c), buffer_of(&c->kept), c->let_in);
+    if (c->error) {
+        c->dropped += evbuffer_get_length(input_of(c));
+        drain(input_of(c));
+    } else {
+        keep_for_later(c);
+    }
+    if (waits)
+        evbuffer_prepend_buffer(input_of(c), c->kept);
+}
+
+static void
+take_input(struct conn *c)
+{
+    if (c->state == CONN_LINGER || c->state == CONN_BUSY) {
+        take_behind(c);
+    } else {
+        if (c->later && evbuffer_get_length(c->later))
+            evbuffer_prepend_buffer(input_of(c), c->later);
+        if (c->state == CONN_HEAD)
+            take_head(c);
+        else
+            take_body(c);
+    }
+}
+
+static void
+on_input(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg)
+{
+    struct conn *c = arg;
+
+    (void)in;
+    if (c->inside || info->n_added == 0)
+        return;
+    mk_callback_begin();
+    c->inside = true;
+    mk_counter_add(metrics_of(c)->bytes_in, info->n_added);
+    take_input(c);
+    c->inside = false;
+    mk_callback_end();
+}
+
+/* -- the end ------------------------------------------------------------------------------------ */
+
+static void
+conn_free(struct conn *c)
+{
+    struct lane *lane = c->lane;
+
+    if (c->counted)
+        address_leave(lane->place->http->addresses, &c->from);
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    lane->conn_count--;
+    __atomic_fetch_sub(&lane->place->conns, 1, __ATOMIC_RELEASE);
+    mk_gauge_add(metrics_of(c)->connections, -1);
+    drop_body(c);
+    evbuffer_remove_cb_entry(input_of(c), c->watch);
+    bufferevent_setcb(c->bev, NULL, NULL, NULL, NULL);
+    bufferevent_disable(c->bev, EV_READ | EV_WRITE);
+    bufferevent_decref(c->bev);
+    mk_free(c->target);
+    if (c->kept)
+        evbuffer_free(c->kept);
+    if (c->later)
+        evbuffer_free(c->later);
+    mk_free(c);
+}
+
+static void
+on_linger_event(struct bufferevent *bev, short what, void *arg)
+{
+    (void)bev;
+    (void)what;
+    mk_callback_begin();
+    conn_free(arg);
+    mk_callback_end();
+}
+
+/* A socket closed with unread bytes takes the answer back on its way: read them until the client has enough. */
+static void
+linger(struct conn *c)
+{
+    c->state = CONN_LINGER;
+    c->since = mk_now_ms();
+    drain(input_of(c));
+    bufferevent_setcb(c->bev, NULL, NULL, on_linger_event, c);
+    bufferevent_enable(c->bev, EV_READ);
+}
+
+static void
+take_off_dirty(struct conn *c)
+{
+    struct conn **p = &c->lane->place->http->workers[c->lane->index].dirty;
+
+    if (!c->dirty)
+        return;
+    while (*p != c)
+        p = &(*p)->next_dirty;
+    *p = c->next_dirty;
+    c->dirty = false;
+}
+
+/* Outside of evhttp's functions: it has let go of the connection. */
+static void
+finish(void *arg)
+{
+    struct conn *c = arg;
+    struct request *rq = c->rq;
+
+    take_off_dirty(c);
+    c->rq = NULL;
+    if (rq)
+        request_gone(rq);
+    if (c->error && c->ev && !c->tls)
+        linger(c);
+    else
+        conn_free(c);
+}
+
+static void
+let_go(struct conn *c)
+{
+    if (c->closed)
+        return;
+    c->closed = true;
+    mk_defer(c->lane->place->http->module, finish, c);
+}
+
+/* evhttp closes it now. */
+static void
+on_close(struct evhttp_connection *ev, void *arg)
+{
+    struct conn *c = arg;
+    SSL *ssl = c->tls ? bufferevent_openssl_get_ssl(c->bev) : NULL;
+
+    (void)ev;
+    mk_callback_begin();
+    if (ssl && SSL_is_init_finished(ssl) && evbuffer_get_length(bufferevent_get_output(c->bev)) == 0) {
+        SSL_shutdown(ssl);
+        ERR_clear_error();
+    }
+    let_go(c);
+    mk_callback_end();
+}
+
+/* To evhttp it is as if the client had closed it. */
+void
+conn_cut(struct conn *c)
+{
+    if (!c->closed)
+        bufferevent_trigger_event(c->bev, BEV_EVENT_READING | BEV_EVENT_EOF, 0);
+}
+
+/* -- until the first request ------------------------------------------------------------------------ */
+
+/* evhttp tells of the end of a connection only who has had a request of it. So at first its callbacks go through ours; when it
+ * answers it sets its own. */
+static void
+on_young_read(struct bufferevent *bev, void *arg)
+{
+    struct conn *c = arg;
+
+    c->young.read(bev, c->young.arg);
+}
+
+static void
+on_young_event(struct bufferevent *bev, short what, void *arg)
+{
+    struct conn *c = arg;
+
+    if (what == BEV_EVENT_CONNECTED)
+        return;
+    mk_callback_begin();
+    c->young.event(bev, what, c->young.arg);
+    let_go(c);
+    mk_callback_end();
+}
+
+static void
+refuse(struct conn *c, struct mk_counter reason)
+{
+    struct place *place = c->lane->place;
+
+    mk_counter_add(reason, 1);
+    mk_log(place->http->module, MK_LOG_WARN, "http.refused", "too many connections to '%s': one of '%s' was refused",
+           place->site->name, c->peer);
+    if (c->tls || (int64_t)c->lane->conn_count > conn_conf(c)->max_connections + REFUSED_MAX) {
+        conn_cut(c);
+        return;
+    }
+    c->since = mk_now_ms();
+    fail(c, 503);
+    bufferevent_trigger(c->bev, EV_READ, 0);
+}
+
+/* Who it is, of an IPv4 client of a socket for both families as IPv4. -1: gone already. */
+static int
+learn_peer(struct conn *c)
+{
+    struct sockaddr_storage from = {0};
+    const struct sockaddr_in *a4 = (const struct sockaddr_in *)&from;
+    const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)&from;
+    socklen_t len = sizeof(from);
+
+    if (c->fd < 0 || getpeername(c->fd, (struct sockaddr *)&from, &len) < 0)
+        return -1;
+    c->is_unix = from.ss_family == AF_UNIX;
+    if (from.ss_family == AF_INET) {
+        memset(c->from.s6_addr + 10, 0xff, 2);
+        memcpy(c->from.s6_addr + 12, &a4->sin_addr, 4);
+    } else if (from.ss_family == AF_INET6) {
+        c->from = a6->sin6_addr;
+    } else {
+        return 0;
+    }
+    if (IN6_IS_ADDR_V4MAPPED(&c->from)) {
+        inet_ntop(AF_INET, c->from.s6_addr + 12, c->peer, sizeof(c->peer));
+        c->loopback = c->from.s6_addr[12] == 127;
+    } else {
+        inet_ntop(AF_INET6, &c->from, c->peer, sizeof(c->peer));
+        c->loopback = IN6_IS_ADDR_LOOPBACK(&c->from);
+        /* Whoever has one address of a network usually has all. */
+        memset(c->from.s6_addr + 8, 0, 8);
+    }
+    return 0;
+}
+
+static bool
+is_trusted(const struct conn *c)
+{
+    const struct mk_option_list *list = &conn_conf(c)->trusted;
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i], c->peer) == 0)
+            return true;
+    }
+    return c->is_unix;
+}
+
+static void
+admit(struct conn *c)
+{
+    const struct http_conf *conf = conn_conf(c);
+    int on = 1;
+
+    c->fd = bufferevent_getfd(c->bev);
+    bufferevent_getcb(c->bev, &c->young.read, &c->young.write, &c->young.event, &c->young.arg);
+    if (!c->young.event) {
+        /* evhttp could not take it. */
+        conn_free(c);
+        return;
+    }
+    bufferevent_setcb(c->bev, on_young_read, NULL, on_young_event, c);
+    if (learn_peer(c) < 0 || (c->tls && !bufferevent_openssl_get_ssl(c->bev))) {
+        conn_cut(c);
+        return;
+    }
+    if (!c->is_unix)
+        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (c->lane->draining) {
+        conn_cut(c);
+    } else if (conf->max_connections && (int64_t)c->lane->conn_count > conf->max_connections) {
+        refuse(c, metrics_of(c)->refused_connections);
+    } else if (!is_trusted(c)) {
+        c->counted = address_enter(c->lane->place->http->addresses, &c->from, conf->max_connections_address);
+        if (!c->counted)
+            refuse(c, metrics_of(c)->refused_address);
+    }
+}
+
+/* What was accepted in this turn: libevent has given each its descriptor by now. */
+static void
+admit_all(void *arg)
+{
+    struct lane *lane = arg;
+
+    while (lane->newborn) {
+        struct conn *c = lane->newborn;
+
+        lane->newborn = c->next_dirty;
+        admit(c);
+    }
+    if (lane->accepts > ACCEPT_BATCH && !lane->resting)
+        lane_listen(lane, true);
+    lane->accepts = 0;
+}
+
+static void
+conn_new(struct lane *lane, struct bufferevent *bev, bool tls)
+{
+    struct conn *c = mk_zalloc(sizeof(*c));
+
+    c->lane = lane;
+    c->bev = bev;
+    c->fd = -1;
+    c->tls = tls;
+    c->since = mk_now_ms();
+    c->next = lane->conns;
+    c->link = &lane->conns;
+    if (c->next)
+        c->next->link = &c->next;
+    lane->conns = c;
+    lane->conn_count++;
+    __atomic_fetch_add(&lane->place->conns, 1, __ATOMIC_RELAXED);
+    mk_counter_add(metrics_of(c)->accepted, 1);
+    mk_gauge_add(metrics_of(c)->connections, 1);
+    bufferevent_incref(bev);
+    bufferevent_setwatermark(bev, EV_READ, CLOSED_MARK, 0);
+    c->watch = evbuffer_add_cb(bufferevent_get_input(bev), on_input, c);
+    c->next_dirty = lane->newborn;
+    lane->newborn = c;
+    if (lane->accepts == 0)
+        mk_defer(lane->place->http->module, admit_all, lane);
+    if (++lane->accepts == ACCEPT_BATCH + 1)
+        lane_listen(lane, false);
+}
+
+struct bufferevent *
+conn_new_plain(struct event_base *base, void *lane)
+{
+    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+
+    if (!bev)
+        MK_BUG("no memory for a connection");
+    mk_callback_begin();
+    conn_new(lane, bev, false);
+    mk_callback_end();
+    return bev;
+}
+
+static struct bufferevent *
+tls_bufferevent(struct event_base *base, const struct mk_tls *tls)
+{
+    SSL_CTX *ctx = tls->server(tls->self, NULL, false);
+    SSL *ssl = ctx ? SSL_new(ctx) : NULL;
+    struct bufferevent *bev;
+
+    SSL_CTX_free(ctx);
+    if (!ssl)
+        return NULL;
+    bev = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+    if (bev)
+        bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+    else
+        SSL_free(ssl);
+    return bev;
+}
+
+struct bufferevent *
+conn_new_tls(struct event_base *base, void *arg)
+{
+    struct lane *lane = arg;
+    struct bufferevent *bev = tls_bufferevent(base, lane->place->http->tls);
+
+    /* evhttp would make one of its own out of NULL, and we would not know: without TLS it is cut at once. */
+    if (!bev)
+        bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    if (!bev)
+        MK_BUG("no memory for a connection");
+    mk_callback_begin();
+    conn_new(lane, bev, true);
+    mk_callback_end();
+    return bev;
+}
+
+/* -- requests ------------------------------------------------------------------------------------------ */
+
+static void
+go_on(void *arg)
+{
+    struct conn *c = arg;
+
+    /* More may have come in meanwhile, and have taken it along. */
+    if (c->closed || c->state != CONN_HEAD)
+        return;
+    c->inside = true;
+    take_input(c);
+    c->inside = false;
+    if (c->state == CONN_BUSY)
+        bufferevent_trigger(c->bev, EV_READ, 0);
+}
+
+static void
+cut_later(void *arg)
+{
+    struct conn *c = arg;
+
+    if (c->state == CONN_HEAD && !c->began)
+        conn_cut(c);
+}
+
+/* The answer is written; evhttp goes on, or closes. */
+static void
+on_done(struct evhttp_request *ev, void *arg)
+{
+    struct conn *c = arg;
+
+    (void)ev;
+    mk_callback_begin();
+    c->state = CONN_HEAD;
+    c->since = mk_now_ms();
+    c->began = 0;
+    c->scan = (struct guard_scan){0};
+    bufferevent_setwatermark(c->bev, EV_READ, CLOSED_MARK, 0);
+    if (c->later && evbuffer_get_length(c->later))
+        mk_defer(c->lane->place->http->module, go_on, c);
+    else if (c->lane->draining)
+        mk_defer(c->lane->place->http->module, cut_later, c);
+    mk_callback_end();
+}
+
+void
+conn_request(struct conn *c, struct evhttp_connection *ev, struct evhttp_request *rq)
+{
+    c->lane->current = NULL;
+    if (!c->ev) {
+        c->ev = ev;
+        evhttp_connection_set_closecb(ev, on_close, c);
+    }
+    evhttp_request_set_on_complete_cb(rq, on_done, c);
+}
+
+/* As evhttp does it while it writes: read without a callback, to hear of the end. */
+void
+conn_watch(struct conn *c)
+{
+    bufferevent_data_cb read, write;
+    bufferevent_event_cb event;
+    void *arg;
+
+    bufferevent_getcb(c->bev, &read, &write, &event, &arg);
+    bufferevent_setcb(c->bev, NULL, write, event, arg);
+    bufferevent_enable(c->bev, EV_READ);
+}
+
+size_t
+conn_waiting(const struct conn *c)
+{
+    return evbuffer_get_length(bufferevent_get_output(c->bev));
+}
+
+void
+conn_wrote(struct conn *c, size_t before)
+{
+    struct worker_state *w = &c->lane->place->http->workers[c->lane->index];
+    size_t now = conn_waiting(c);
+
+    if (c->closed)
+        return;
+    if (before == 0)
+        c->since = mk_now_ms();
+    c->queued += now - before;
+    mk_counter_add(metrics_of(c)->bytes_out, now - before);
+    if (c->dirty || c->tls)
+        return;
+    c->dirty = true;
+    c->next_dirty = w->dirty;
+    w->dirty = c;
+}
+
+/* Writes at once instead of asking whether one may. */
+static void
+flush(struct conn *c)
+{
+    struct evbuffer *out = bufferevent_get_output(c->bev);
+
+    c->dirty = false;
+    /* Empty: libevent was first, and has told evhttp. */
+    if (c->closed || evbuffer_get_length(out) == 0)
+        return;
+    evbuffer_unfreeze(out, 1);
+    evbuffer_write(out, c->fd);
+    evbuffer_freeze(out, 1);
+    /* What is left, errors as well, is for libevent: it waits for the socket already. */
+    if (evbuffer_get_length(out) == 0)
+        bufferevent_trigger(c->bev, EV_WRITE, 0);
+}
+
+void
+http_turn_end(void *arg)
+{
+    struct http *http = arg;
+    struct worker_state *w = &http->workers[mk_worker_index(mk_worker_self())];
+
+    while (w->dirty) {
+        struct conn *c = w->dirty;
+
+        w->dirty = c->next_dirty;
+        flush(c);
+    }
+}
+
+/* -- time ------------------------------------------------------------------------------------------------ */
+
+static void
+time_out_request(struct conn *c)
+{
+    mk_counter_add(metrics_of(c)->timeouts, 1);
+    fail(c, 408);
+    bufferevent_trigger(c->bev, EV_READ, 0);
+}
+
+/* An answer that the client does not read. */
+static void
+check_writing(struct conn *c, uint64_t now, uint64_t limit)
+{
+    size_t waiting = conn_waiting(c);
+    uint64_t written = c->queued - waiting;
+
+    if (waiting == 0 || written != c->written) {
+        c->written = written;
+        c->since = now;
+    } else if (now > c->since + limit) {
+        mk_counter_add(metrics_of(c)->timeouts, 1);
+        conn_cut(c);
+    }
+}
+
+/* Not seen to happen: evhttp has refused what we let in, and ended the connection without a word. */
+static bool
+is_forgotten(const struct conn *c)
+{
+    bufferevent_event_cb event = NULL;
+
+    bufferevent_getcb(c->bev, NULL, NULL, &event, NULL);
+    return !event;
+}
+
+static void
+look_at(struct conn *c, const struct http_conf *conf, uint64_t now)
+{
+    switch (c->state) {
+    case CONN_HEAD:
+        if (c->began == 0) {
+            if (now > c->since + conf->idle_timeout || c->lane->draining)
+                conn_cut(c);
+            break;
+        }
+        /* fall through */
+    case CONN_BODY:
+        if (now > c->since + conf->request_timeout)
+            time_out_request(c);
+        break;
+    case CONN_BUSY:
+        if (!c->ev && is_forgotten(c))
+            let_go(c);
+        else
+            check_writing(c, now, conf->write_timeout);
+        break;
+    case CONN_LINGER:
+        if (now > c->since + (c->lane->draining ? 0 : LINGER_MS) || c->dropped > LINGER_BYTES)
+            conn_free(c);
+        break;
+    }
+}
+
+void
+lane_sweep(void *arg)
+{
+    struct lane *lane = arg;
+    const struct http_conf *conf = conf_of(lane->place->http);
+    uint64_t now = mk_now_ms();
+
+    for (struct conn *c = lane->conns, *next; c; c = next) {
+        next = c->next;
+        if (!c->closed || c->state == CONN_LINGER)
+            look_at(c, conf, now);
+    }
+}
+
+void
+lane_drain(struct lane *lane)
+{
+    lane->draining = true;
+    for (struct conn *c = lane->conns; c; c = c->next) {
+        if (c->state == CONN_HEAD && !c->began)
+            conn_cut(c);
+    }
+}
+
+void
+lane_cut_all(struct lane *lane)
+{
+    for (struct conn *c = lane->conns, *next; c; c = next) {
+        next = c->next;
+        if (c->state == CONN_LINGER)
+            conn_free(c);
+        else
+            conn_cut(c);
+    }
+}
