@@ -422,10 +422,26 @@ mk_config_each(void (*fn)(const struct mk_config_value *value, void *arg), void 
         tell_module(&each, mki_module_nth(i));
 }
 
+struct file_each {
+    void (*fn)(const char *name, void *arg);
+    void *arg;
+};
+
+static void
+tell_file(const char *name, void *arg)
+{
+    const struct file_each *each = arg;
+
+    if (!mki_module_find(name))
+        each->fn(name, each->arg);
+}
+
 void
 mk_module_each_file(void (*fn)(const char *name, void *arg), void *arg)
 {
-    mki_modules_each_file(&server.conf.module_path, fn, arg);
+    struct file_each each = {fn, arg};
+
+    mki_modules_each_file(&server.conf.module_path, tell_file, &each);
 }
 
 /* All is parsed and checked, and the log opened, before anything is put in force. */

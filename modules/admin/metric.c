@@ -7,8 +7,6 @@
  */
 #include "config.h"
 
-#include <math.h>
-
 #include "internal.h"
 
 #define LABELS_MAX 8
@@ -110,7 +108,9 @@ is_time(const struct mk_metric *m)
 static json_t *
 number(const struct mk_metric *m, double value)
 {
-    return json_integer((json_int_t)llround(is_time(m) ? value * 1e6 : value));
+    if (is_time(m))
+        value *= 1e6;
+    return json_integer((json_int_t)(value < 0 ? value - 0.5 : value + 0.5));
 }
 
 /* The upper end of the bucket in which a part of the values is complete; null: of the last, which has none. */

@@ -239,11 +239,24 @@ load(struct mk_gql_field *f, void *arg)
     mk_admin_module_load(a->module, mk_gql_string(f, "name"), on_changed, change_new(f, a, "loaded"));
 }
 
+/* It would wait for this answer to be given. */
+static bool
+is_self(struct mk_gql_field *f, const struct admin *a)
+{
+    if (strcmp(mk_gql_string(f, "name"), mk_module_name(a->module)) != 0)
+        return false;
+    mk_gql_answer(f, f->api->error("module_error", "this module answers you: it can neither be unloaded nor reloaded so",
+                                   json_pack("{s:s}", "module", mk_module_name(a->module))));
+    return true;
+}
+
 static void
 unload(struct mk_gql_field *f, void *arg)
 {
     struct admin *a = arg;
 
+    if (is_self(f, a))
+        return;
     mk_admin_module_unload(a->module, mk_gql_string(f, "name"), on_changed, change_new(f, a, "unloaded"));
 }
 
@@ -252,6 +265,8 @@ reload(struct mk_gql_field *f, void *arg)
 {
     struct admin *a = arg;
 
+    if (is_self(f, a))
+        return;
     mk_admin_module_reload(a->module, mk_gql_string(f, "name"), on_changed, change_new(f, a, "reloaded"));
 }
 

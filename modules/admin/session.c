@@ -5,6 +5,18 @@
 
 #include "internal.h"
 
+static const char shared_sdl[] =
+    "\"A session of a user\"\n"
+    "type Session {\n"
+    "  \"Full JID\" user: JID!\n"
+    "  \"c2s or c2s_tls; null: no connection at the moment\" connection: String\n"
+    "  ip: String\n"
+    "  port: Int\n"
+    "  priority: Int\n"
+    "  \"Name of the node where it is\" node: String\n"
+    "  \"Seconds since it was bound\" uptime: Int\n"
+    "}\n";
+
 static const char admin_sdl[] =
     "extend type AdminQuery { \"Sessions of users, on all nodes\" session: SessionAdminQuery }\n"
     "extend type AdminMutation { \"Sessions of users, on all nodes\" session: SessionAdminMutation }\n"
@@ -325,9 +337,11 @@ static const struct mk_gql_resolver user_resolvers[] = {
 int
 session_category(struct admin *a, struct mk_error *err)
 {
+    static const struct mk_gql_resolver none[] = {{0}};
     const struct mk_graphql *gql = a->gql;
 
-    if (gql->add(gql->self, a->module, MK_GQL_ADMIN, admin_sdl, admin_resolvers, a, err) < 0)
+    if (gql->add(gql->self, a->module, MK_GQL_ADMIN | MK_GQL_USER, shared_sdl, none, a, err) < 0 ||
+        gql->add(gql->self, a->module, MK_GQL_ADMIN, admin_sdl, admin_resolvers, a, err) < 0)
         return -1;
     return gql->add(gql->self, a->module, MK_GQL_USER, user_sdl, user_resolvers, a, err);
 }

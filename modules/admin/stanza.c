@@ -7,6 +7,8 @@
 
 #include "internal.h"
 
+static const char shared_sdl[] = "type SendStanzaPayload { \"The stanza's id\" id: ID }\n";
+
 static const char admin_sdl[] =
     "extend type AdminMutation { \"Stanzas in a user's name\" stanza: StanzaAdminMutation }\n"
     "extend type AdminSubscription { \"Stanzas that a user gets\" stanza: StanzaAdminSubscription }\n"
@@ -250,9 +252,11 @@ static const struct mk_gql_resolver user_resolvers[] = {
 int
 stanza_category(struct admin *a, struct mk_error *err)
 {
+    static const struct mk_gql_resolver none[] = {{0}};
     const struct mk_graphql *gql = a->gql;
 
-    if (gql->add(gql->self, a->module, MK_GQL_ADMIN, admin_sdl, admin_resolvers, a, err) < 0)
+    if (gql->add(gql->self, a->module, MK_GQL_ADMIN | MK_GQL_USER, shared_sdl, none, a, err) < 0 ||
+        gql->add(gql->self, a->module, MK_GQL_ADMIN, admin_sdl, admin_resolvers, a, err) < 0)
         return -1;
     return gql->add(gql->self, a->module, MK_GQL_USER, user_sdl, user_resolvers, a, err);
 }
