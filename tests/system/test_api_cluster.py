@@ -6,6 +6,7 @@ import re
 import pytest
 
 import api
+import extra
 import support
 from cluster import Cluster
 from fields import Enum, Fields
@@ -178,6 +179,28 @@ def test_commands_for_clusters_of_erlang_nodes_know_the_nodes(ask):
     assert ask.fails("server", "leaveCluster") == "error"
     assert ask.fails("server", "removeFromCluster", node="n1") == "node_is_alive"
     assert ask.fails("server", "removeFromCluster", node="n9") == "not_in_cluster"
+
+
+def test_nodes_with_other_tables_are_named(tmp_path):
+    cluster = Cluster(tmp_path, kind="sqlite", more=API)
+    try:
+        for i in range(2):
+            modules = extra.module_folder(tmp_path / f"modules{i}")
+            extra.compile_module(modules, "t_table", MK_NAME="t_table", MK_TABLE="disputed", MK_VERSION=1 + i)
+            extra.compile_module(modules, "t_table", "t_more", MK_NAME="t_more", MK_TABLE=f"only{i}", MK_VERSION=1)
+            node = cluster.make(args=["--set", f"meerkat.module_path={modules}"])
+            node.ini.write_text(node.ini.read_text() + "[t_table]\n[t_more]\n")
+            cluster.start(node)
+        cluster.wait_joined()
+        for i, node in enumerate(cluster.nodes):
+            other, info = [f"n{1 - i}"], system(node)
+            assert info["remoteNodesWithUnknownTables"] == info["remoteNodesWithMissingTables"] == other
+            assert (info["remoteUnknownTables"], info["remoteMissingTables"]) == ([f"only{1 - i}"], [f"only{i}"])
+            assert (info["conflictNodes"], info["conflictTables"]) == (other, ["disputed"])
+            tables = {t["tableName"]: t["nodes"] for t in Fields(api.admin(node)).query("cets", "tableInfo", "tableName nodes")}
+            assert tables["disputed"] == [f"n{i}"] and tables["sessions"] == ["n0", "n1"]
+    finally:
+        cluster.down()
 
 
 # -- nodes that go (last: they do not come back)
