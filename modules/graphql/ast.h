@@ -164,6 +164,7 @@ struct gql_document {
     struct gql_arena *arena;
     struct gql_definition *definitions;
     size_t tokens;
+    unsigned marks; /* given out so far, to whoever walks through fragments */
 };
 
 static inline struct mk_str

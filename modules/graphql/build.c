@@ -106,6 +106,11 @@ insert_type(struct gql_schema *s, struct gql_type *t)
         s->types[at] = s->types[at - 1];
     s->types[at] = t;
     s->type_count++;
+    if (s->last)
+        s->last->next = t;
+    else
+        s->first = t;
+    s->last = t;
 }
 
 static void
@@ -436,9 +441,7 @@ make_view(struct gql_schema *s, struct gql_view *v, unsigned bit)
 static void
 collect_possible(struct gql_schema *s)
 {
-    for (size_t i = 0; i < s->type_count; i++) {
-        struct gql_type *t = s->types[i];
-
+    for (struct gql_type *t = s->first; t; t = t->next) {
         for (size_t k = 0; t->kind == GQL_K_OBJECT && k < t->interface_count; k++) {
             struct gql_type *interface = (struct gql_type *)t->interfaces[k].type;
 

@@ -123,16 +123,6 @@ check_same_arguments(struct build *b, const struct gql_type *t, const struct gql
     }
 }
 
-static bool
-implements(const struct gql_type *t, const struct gql_type *interface)
-{
-    for (size_t i = 0; i < t->interface_count; i++) {
-        if (t->interfaces[i].type == interface)
-            return true;
-    }
-    return false;
-}
-
 static void
 check_interface(struct build *b, const struct gql_type *t, const struct gql_member *m)
 {
@@ -149,7 +139,7 @@ check_interface(struct build *b, const struct gql_type *t, const struct gql_memb
         if (above == t)
             build_fail(b, m->part, m->at, "Type %s cannot implement %s because it would create a circular reference.",
                        t->name, i->name);
-        else if (!implements(t, above))
+        else if (!gql_type_implements(t, above))
             build_fail(b, m->part, m->at, "Type %s must implement %s because it is implemented by %s.", t->name,
                        above->name, i->name);
     }

@@ -156,6 +156,8 @@ gql_leaf_literal(const struct gql_type *t, const struct gql_value *v, struct mk_
     json_decref(json);
     if (made)
         return made;
+    if (strcmp(t->name, "ID") == 0 && v->kind != GQL_STRING)
+        mk_fail(&why, "ID cannot represent a non-string and non-integer value");
     gql_print_value(&text, v);
     if (t->ops)
         tell_value(&why, mk_buf_cstr(&text));

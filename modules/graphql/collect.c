@@ -92,7 +92,7 @@ struct gql_group *
 gql_collect(struct gql_plan *plan, struct gql_arena *arena, const struct gql_type *t,
             const struct gql_selection *const *nodes, size_t count)
 {
-    struct collecting c = {.plan = plan, .arena = arena, .type = t, .mark = ++plan->marks};
+    struct collecting c = {.plan = plan, .arena = arena, .type = t, .mark = ++plan->doc->marks};
 
     c.end = &c.first;
     for (size_t i = 0; i < count; i++)
@@ -103,7 +103,7 @@ gql_collect(struct gql_plan *plan, struct gql_arena *arena, const struct gql_typ
 struct gql_group *
 gql_collect_root(struct gql_plan *plan, struct gql_arena *arena, const struct gql_type *t)
 {
-    struct collecting c = {.plan = plan, .arena = arena, .type = t, .mark = ++plan->marks};
+    struct collecting c = {.plan = plan, .arena = arena, .type = t, .mark = ++plan->doc->marks};
 
     c.end = &c.first;
     collect(&c, plan->operation->selections);

@@ -19,7 +19,6 @@ struct gql_plan {
     struct gql_document *doc;
     const struct gql_definition *operation;
     json_t *variables;          /* coerced */
-    unsigned marks;
     /* Who asks. The texts live in the arena. */
     struct mk_gql_viewer viewer;
     const struct mk_graphql *api;

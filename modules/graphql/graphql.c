@@ -32,7 +32,7 @@ static const struct mk_option options[] = {
     MK_OPTION_INT(C, max_aliases, "500", "0", "1000000", HOT, "fields that a query calls by another name"),
     MK_OPTION_INT(C, max_complexity, "200000", "10", "1000000000", HOT,
                   "fields of an answer, where a list is reckoned with its argument limit, or with 10 items"),
-    MK_OPTION_INT(C, max_introspection, "3", "0", "20", HOT, "lists of the schema in each other"),
+    MK_OPTION_INT(C, max_introspection, "2", "0", "20", HOT, "lists of the schema in each other that introspection may ask for"),
     MK_OPTION_END};
 
 #undef C

@@ -29,6 +29,7 @@ const char *const gql_limit_codes[GQL_LIMITS] = {
 
 struct cost {
     size_t depth, fields, aliases, complexity, introspection;
+    uint32_t introspection_at; /* the field __schema or __type of that */
 };
 
 /* Of fragments, by definition. */
@@ -60,7 +61,10 @@ static void
 add(struct cost *to, const struct cost *more)
 {
     to->depth = more->depth > to->depth ? more->depth : to->depth;
-    to->introspection = more->introspection > to->introspection ? more->introspection : to->introspection;
+    if (more->introspection > to->introspection) {
+        to->introspection = more->introspection;
+        to->introspection_at = more->introspection_at;
+    }
     to->fields = plus(to->fields, more->fields);
     to->aliases = plus(to->aliases, more->aliases);
     to->complexity = plus(to->complexity, more->complexity);
@@ -109,6 +113,8 @@ reckon_field(struct reckoning *r, const struct gql_selection *s)
     if (meta && (strcmp(s->def->name, "fields") == 0 || strcmp(s->def->name, "interfaces") == 0 ||
                  strcmp(s->def->name, "possibleTypes") == 0 || strcmp(s->def->name, "inputFields") == 0))
         inside.introspection++;
+    if (s->def == r->plan->schema->schema_field || s->def == r->plan->schema->type_field)
+        inside.introspection_at = s->at;
     return inside;
 }
 
@@ -157,7 +163,7 @@ gql_within_limits(const struct gql_plan *plan, const struct gql_limits *limits, 
         [GQL_MAX_FIELDS] = "The operation selects %zu fields; %zu are allowed.",
         [GQL_MAX_ALIASES] = "The operation has %zu aliases; %zu are allowed.",
         [GQL_MAX_COMPLEXITY] = "The operation's complexity is %zu; %zu is allowed.",
-        [GQL_MAX_INTROSPECTION] = "Maximum introspection depth exceeded: %zu lists in each other; %zu are allowed.",
+        [GQL_MAX_INTROSPECTION] = "Maximum introspection depth exceeded",
     };
     struct reckoning r = {.plan = plan};
     struct cost cost = reckon(&r, plan->operation->selections);
@@ -177,7 +183,8 @@ gql_within_limits(const struct gql_plan *plan, const struct gql_limits *limits, 
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
         snprintf(text, sizeof(text), texts[i], have[i], limits->max[i]);
 #pragma GCC diagnostic pop
-        gql_report_path(errors, gql_limit_codes[i], &plan->operation->at, 1, NULL, NULL, text);
+        gql_report_path(errors, gql_limit_codes[i],
+                        i == GQL_MAX_INTROSPECTION ? &cost.introspection_at : &plan->operation->at, 1, NULL, NULL, text);
         return false;
     }
     return true;

@@ -63,13 +63,11 @@ print_value(struct mk_buf *out, const struct gql_value *v, size_t longest)
                 break;
             }
             if (v->kind == GQL_OBJECT)
-                mk_buf_printf(out, i == v->items ? " %.*s: " : "%.*s: ", MK_STR_ARG(i->name));
+                mk_buf_printf(out, "%.*s: ", MK_STR_ARG(i->name));
             /* As deep as the parser lets a document be. */
             print_value(out, i, longest);
             if (i->next)
                 mk_buf_add_cstr(out, ", ");
-            else if (v->kind == GQL_OBJECT)
-                mk_buf_add_byte(out, ' ');
         }
         mk_buf_add_byte(out, marks[1]);
     } else if (v->kind == GQL_STRING) {

@@ -143,6 +143,6 @@ gql_is_permitted(struct gql_plan *plan, struct gql_errors *errors)
     struct checking c = {.plan = plan, .errors = errors};
 
     if (plan->viewer.who != MK_GQL_IS_ADMIN)
-        check(&c, plan->operation->selections, ++plan->marks);
+        check(&c, plan->operation->selections, ++plan->doc->marks);
     return !c.refused;
 }

@@ -23,7 +23,7 @@ struct rules {
     struct gql_document *doc;
     struct gql_arena *arena;
     struct gql_errors *errors;
-    unsigned marks;
+    struct gql_names fragments; /* to the definition; the first of a name */
     size_t budget;  /* of work that can grow faster than the document */
     bool aborted;
 };

@@ -250,8 +250,8 @@ gql_type_has(const struct gql_type *abstract, const struct gql_type *t)
     return false;
 }
 
-static bool
-has_interface(const struct gql_type *t, const struct gql_type *interface)
+bool
+gql_type_implements(const struct gql_type *t, const struct gql_type *interface)
 {
     for (size_t i = 0; i < t->interface_count; i++) {
         if (t->interfaces[i].type == interface)
@@ -278,7 +278,7 @@ gql_ref_is_subtype(const struct gql_ref *sub, const struct gql_ref *super)
             sub = sub->of;
         } else {
             return sub->type == super->type || gql_type_has(super->type, sub->type) ||
-                   has_interface(sub->type, super->type);
+                   gql_type_implements(sub->type, super->type);
         }
     }
 }

@@ -97,6 +97,7 @@ struct gql_type {
     size_t interface_count;
     struct gql_member *possible;       /* of an interface or union */
     size_t possible_count;
+    struct gql_type *next;             /* in the order of the texts */
     struct gql_protect protect;
     const struct gql_scalar_ops *ops;  /* NULL: any JSON scalar */
     mk_gql_scalar_fn read;             /* of a module; NULL: none */
@@ -157,6 +158,7 @@ struct gql_schema {
     struct gql_type **types; /* by name */
     size_t type_count;
     size_t type_room;
+    struct gql_type *first, *last; /* in the order of the texts */
     struct gql_directive_def *directives;
     struct gql_view views[GQL_VIEWS]; /* admin, user */
     struct gql_field_def *typename_field, *schema_field, *type_field; /* on every type, on the query's root */
@@ -241,6 +243,7 @@ bool gql_ref_equal(const struct gql_ref *a, const struct gql_ref *b);
 /* May a value of type `sub` stand where `super` is expected? (specification §3.6.1) */
 bool gql_ref_is_subtype(const struct gql_ref *sub, const struct gql_ref *super);
 bool gql_type_has(const struct gql_type *abstract, const struct gql_type *t);
+bool gql_type_implements(const struct gql_type *t, const struct gql_type *interface);
 /* Is there an object that both can be, in this view? */
 bool gql_types_overlap(const struct gql_view *v, const struct gql_type *a, const struct gql_type *b);
 void gql_print_ref(struct mk_buf *out, const struct gql_ref *r);

@@ -73,9 +73,9 @@ comes_first(const struct candidate *a, const struct candidate *b)
 {
     if (a->uses != b->uses)
         return a->uses > b->uses;
-    if (gql_type_has(a->type, b->type))
+    if (gql_type_implements(b->type, a->type))
         return true;
-    return !gql_type_has(b->type, a->type) && strcmp(a->type->name, b->type->name) < 0;
+    return !gql_type_implements(a->type, b->type) && strcmp(a->type->name, b->type->name) < 0;
 }
 
 static size_t

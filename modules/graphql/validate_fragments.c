@@ -161,15 +161,15 @@ bool
 rules_fragments(struct rules *r)
 {
     struct circles *c = GQL_NEW(r->arena, struct circles);
-    struct gql_names known = {.arena = r->arena};
     size_t before;
 
+    r->fragments.arena = r->arena;
     for (struct gql_definition *d = r->doc->definitions; d; d = d->next) {
         struct gql_name_entry *e;
 
         if (d->kind != GQL_DEF_FRAGMENT)
             continue;
-        e = gql_names_put(&known, d->name);
+        e = gql_names_put(&r->fragments, d->name);
         if (e->value)
             gql_report_at(r->errors, "not_unique",
                           (uint32_t[]){((struct gql_definition *)e->value)->name_at, d->name_at}, 2,
@@ -207,15 +207,17 @@ use(struct rules *r, const struct gql_selection *list, unsigned mark)
 void
 rules_unused_fragments(struct rules *r)
 {
-    unsigned mark = ++r->marks;
+    unsigned mark = ++r->doc->marks;
 
     for (const struct gql_definition *d = r->doc->definitions; d; d = d->next) {
         if (d->kind == GQL_DEF_OPERATION)
             use(r, d->selections, mark);
     }
-    for (const struct gql_definition *d = r->doc->definitions; d; d = d->next) {
-        /* Of two with one name it is the first that is meant: the other's fault was told. */
-        if (d->kind == GQL_DEF_FRAGMENT && d->mark != mark)
+    /* Of two with one name it is the first that is meant: the other's fault was told. */
+    for (const struct gql_name_entry *e = r->fragments.first; e; e = e->next) {
+        const struct gql_definition *d = e->value;
+
+        if (d->mark != mark)
             gql_report(r->errors, "unused_fragment", d->at, "Fragment \"%.*s\" is never used.", MK_STR_ARG(d->name));
     }
 }

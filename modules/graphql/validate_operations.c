@@ -87,7 +87,7 @@ note_fields(struct root_fields *f, const struct gql_selection *list)
 void
 rules_subscription(struct rules *r, const struct gql_definition *op)
 {
-    struct root_fields f = {.rules = r, .mark = ++r->marks, .keys = {.arena = r->arena}};
+    struct root_fields f = {.rules = r, .mark = ++r->doc->marks, .keys = {.arena = r->arena}};
     struct mk_buf who = {0};
 
     if (!op->type)

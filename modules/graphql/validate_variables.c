@@ -184,7 +184,7 @@ define(struct using *u, const struct gql_variable *v)
 void
 rules_variables(struct rules *r, struct gql_definition *op)
 {
-    struct using u = {.rules = r, .operation = op, .mark = ++r->marks, .defined = {.arena = r->arena}};
+    struct using u = {.rules = r, .operation = op, .mark = ++r->doc->marks, .defined = {.arena = r->arena}};
 
     for (const struct gql_variable *v = op->variables; v; v = v->next)
         define(&u, v);

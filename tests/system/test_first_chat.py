@@ -4,6 +4,7 @@
 people register, add each other, chat, go offline, come back and find what they missed."""
 import asyncio
 import pathlib
+import re
 
 import pytest
 
@@ -12,7 +13,7 @@ from support import PATIENCE
 slixmpp = pytest.importorskip("slixmpp")
 
 CONFIG = (pathlib.Path(__file__).parents[2] / "etc" / "dev.ini").read_text()
-CONFIG = CONFIG.replace("127.0.0.1:5222", "127.0.0.1:0").replace("[meerkat]\nhosts = localhost\n", "")
+CONFIG = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:0", CONFIG).replace("[meerkat]\nhosts = localhost\n", "")
 
 
 class Person(slixmpp.ClientXMPP):

@@ -670,7 +670,7 @@ def test_the_reference_has_every_hook_with_its_kind_and_event():
 
 def test_whom_the_reference_names_on_a_hook_is_there(sdk, tmp_path):
     config = (SOURCE / "etc/dev.ini").read_text().split("hosts = localhost", 1)[1]
-    node = Node(tmp_path, config.replace(":5222", ":0"), kind="sqlite",
+    node = Node(tmp_path, re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:0", config), kind="sqlite",
                 args=module_path(sdk.prefix / "lib/meerkat") + ["--set", f"meerkat.control={tmp_path}/control.sock"])
     node.start()
     try:
