@@ -151,17 +151,31 @@ mk_gauge_new(struct mk_module *m, const char *name, const char *labels, const ch
     return (struct mk_gauge){enter_simple(m, MK_METRIC_GAUGE, name, labels, help)};
 }
 
-void
-mk_gauge_ask(struct mk_module *m, const char *name, const char *labels, const char *help,
-             double (*fn)(void *arg), void *arg)
+static void
+enter_ask(struct mk_module *m, enum mk_metric_kind kind, const char *name, const char *labels, const char *help,
+          double (*fn)(void *arg), void *arg)
 {
     struct metric *e;
 
     pthread_mutex_lock(&lock);
-    e = enter(m, MK_METRIC_GAUGE, name, labels, help, 0);
+    e = enter(m, kind, name, labels, help, 0);
     e->ask = fn;
     e->ask_arg = arg;
     pthread_mutex_unlock(&lock);
+}
+
+void
+mk_gauge_ask(struct mk_module *m, const char *name, const char *labels, const char *help,
+             double (*fn)(void *arg), void *arg)
+{
+    enter_ask(m, MK_METRIC_GAUGE, name, labels, help, fn, arg);
+}
+
+void
+mk_counter_ask(struct mk_module *m, const char *name, const char *labels, const char *help,
+               double (*fn)(void *arg), void *arg)
+{
+    enter_ask(m, MK_METRIC_COUNTER, name, labels, help, fn, arg);
 }
 
 struct mk_histogram

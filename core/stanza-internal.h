@@ -9,12 +9,13 @@
 
 #define MKI_STANZA_MAGIC 0x53744e7au
 
-/* Who is told when the last of a stanza and its kin is gone. */
+/* Who is told when the last of a stanza and its kin is gone, or another node has it as well. */
 struct mki_fate {
     uint32_t refs;              /* atomic */
     bool report, given_up;      /* given_up: atomic */
-    mk_stanza_settled_fn fn;
+    mk_stanza_settled_fn fn;    /* NULL: nobody */
     void *arg;
+    struct mk_safety *safety;   /* NULL: nobody asked */
 };
 
 /*

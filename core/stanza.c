@@ -7,6 +7,7 @@
 
 #include <meerkat/stream.h>
 #include <meerkat/router.h>
+#include <meerkat/worker.h>
 
 #include "jid-internal.h"
 
@@ -165,16 +166,102 @@ fate_unref(struct mki_fate *fate)
 {
     if (!fate || __atomic_fetch_sub(&fate->refs, 1, __ATOMIC_ACQ_REL) != 1)
         return;
-    fate->fn(fate->given_up, fate->arg);
+    if (fate->safety) {
+        mk_safety_tell(fate->safety);
+        mk_safety_unref(&fate->safety);
+    }
+    if (fate->fn)
+        fate->fn(fate->given_up, fate->arg);
     mk_free(fate);
+}
+
+static struct mki_fate *
+fate_of(struct mk_stanza *st)
+{
+    if (!st->fate) {
+        st->fate = mk_zalloc(sizeof(*st->fate));
+        st->fate->refs = 1;
+    }
+    return st->fate;
 }
 
 void
 mk_stanza_when_settled(struct mk_stanza *st, bool report, mk_stanza_settled_fn fn, void *arg)
 {
-    MK_ASSERT(!st->fate);
-    st->fate = mk_alloc(sizeof(*st->fate));
-    *st->fate = (struct mki_fate){.refs = 1, .report = report, .fn = fn, .arg = arg};
+    struct mki_fate *fate = fate_of(st);
+
+    MK_ASSERT(!fate->fn);
+    fate->report = report;
+    fate->fn = fn;
+    fate->arg = arg;
+}
+
+bool
+mk_stanza_is_watched(const struct mk_stanza *st)
+{
+    return st->fate && st->fate->fn;
+}
+
+/* -- safety --------------------------------------------------------------------------------- */
+
+struct mk_safety {
+    uint32_t refs;              /* atomic */
+    bool told;                  /* atomic: fn is on its way, or must not run */
+    struct mk_module *module;
+    struct mk_worker *worker;
+    mk_task_fn fn;
+    void *arg;
+};
+
+struct mk_safety *
+mk_stanza_when_safe(struct mk_stanza *st, struct mk_module *m, mk_task_fn fn, void *arg)
+{
+    struct mki_fate *fate = fate_of(st);
+
+    MK_ASSERT(!fate->safety);
+    fate->safety = mk_alloc(sizeof(*fate->safety));
+    *fate->safety = (struct mk_safety){.refs = 2, .module = m, .worker = mk_worker_self(), .fn = fn,
+                                       .arg = arg};
+    return fate->safety;
+}
+
+struct mk_safety *
+mk_stanza_get_safety(const struct mk_stanza *st)
+{
+    if (!st->fate || !st->fate->safety)
+        return NULL;
+    __atomic_fetch_add(&st->fate->safety->refs, 1, __ATOMIC_RELAXED);
+    return st->fate->safety;
+}
+
+void
+mk_safety_unref(struct mk_safety **safety)
+{
+    struct mk_safety *s = *safety;
+
+    *safety = NULL;
+    if (s && __atomic_fetch_sub(&s->refs, 1, __ATOMIC_ACQ_REL) == 1)
+        mk_free(s);
+}
+
+void
+mk_safety_tell(struct mk_safety *s)
+{
+    if (__atomic_exchange_n(&s->told, true, __ATOMIC_ACQ_REL))
+        return;
+    if (s->worker == mk_worker_self())
+        mk_defer(s->module, s->fn, s->arg);
+    else
+        mk_post(s->module, s->worker, s->fn, s->arg);
+}
+
+bool
+mk_safety_cancel(struct mk_safety **safety)
+{
+    bool told = __atomic_exchange_n(&(*safety)->told, true, __ATOMIC_ACQ_REL);
+
+    mk_safety_unref(safety);
+    return !told;
 }
 
 void

@@ -8,7 +8,8 @@ start I | stop I | restart I | kill I                   one node: start, stop po
 status                                                  what each node says
 down                                                    stop all, and the database
 
-Node I listens for clients on BASE+I (5222 if not said) and for other nodes on BASE+400+I; its control socket, pid file
+Node I listens for clients on BASE+I (5222 if not said), for HTTP (/readyz, /metrics) on BASE+300+I and for other nodes
+on BASE+400+I; its control socket, pid file
 and log are in var/cluster/I/. The database is a PostgreSQL of our own in var/cluster/postgres/, or one file of SQLite.
 """
 import argparse
@@ -128,7 +129,8 @@ def start(plan, i):
     folder.mkdir(parents=True, exist_ok=True)
     base = plan["port"]
     settings = {"meerkat.module_path": f"{plan['build']}/.libs", "meerkat.state_dir": folder, "meerkat.node": f"node{i}",
-                "c2s.listen": f"127.0.0.1:{base + i}", "cets.listen": f"127.0.0.1:{base + 400 + i}"}
+                "c2s.listen": f"127.0.0.1:{base + i}", "http.listen": f"127.0.0.1:{base + 300 + i}",
+                "cets.listen": f"127.0.0.1:{base + 400 + i}"}
     if plan["sqlite"]:
         settings["rdbms_sqlite.file"] = STATE / "shared.sqlite3"
     else:
@@ -182,7 +184,8 @@ def up(args, build):
     wait_in_sync(plan)
     print(f"{args.count} nodes are in sync after {time.monotonic() - began:.1f} s")
     for i in range(args.count):
-        print(f"node {i}: clients on 127.0.0.1:{args.port + i}, log in {(folder_of(i) / 'log').relative_to(ROOT)}")
+        print(f"node {i}: clients on 127.0.0.1:{args.port + i}, HTTP on 127.0.0.1:{args.port + 300 + i}, "
+              f"log in {(folder_of(i) / 'log').relative_to(ROOT)}")
 
 
 def status(plan):

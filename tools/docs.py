@@ -21,7 +21,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "modules"
 NOTE = "<!-- Made by ./dev docs. Edit {} instead. -->\n\n"
 # What a node with everything needs beyond defaults.
-SETTINGS = {"meerkat": "workers = 1", "c2s": "listen = 127.0.0.1:0", "tls": "self_signed = yes"}
+SETTINGS = {"meerkat": "workers = 1", "c2s": "listen = 127.0.0.1:0", "tls": "self_signed = yes",
+            "http": "listen = 127.0.0.1:0"}
 
 
 def names():

@@ -12,6 +12,7 @@ helm ARGUMENTS     helm of this cluster
 ctr ARGUMENTS      containerd's own client
 env                prints what to say to a shell so that kubectl and helm are found: eval "$(./dev k8s env)"
 try                tries the cluster itself with pods of busybox: services, names, exec, logs, scaling
+test               Meerkat on it, as docs/kubernetes.md tells: needs ./dev image, which ./dev k8s test does first
 build              builds the programs and images, and starts nothing
 """
 import contextlib
@@ -310,12 +311,17 @@ def try_cluster(*args):
     pytest("test_life.py", "test_cluster.py", *args)
 
 
+def test(*args):
+    check_machine()
+    pytest("test_meerkat.py", *args)
+
+
 def main():
     verb, args = (sys.argv[1] if len(sys.argv) > 1 else "help"), sys.argv[2:]
     if verb in ("kubectl", "helm"):
         client(verb, *args)
     verbs = {"up": up, "down": down, "status": status, "load": load, "env": environment, "build": build, "ctr": ctr,
-             "try": try_cluster}
+             "try": try_cluster, "test": test}
     if verb not in verbs:
         fail(f"the verbs are:\n{__doc__}")
     verbs[verb](*args)

@@ -9,20 +9,29 @@ import subprocess
 
 from common import BIN, CACHE, HERE, VERSION, fail, say
 
-# Folder under go/, what it makes, how it learns its version. Each is a module of its own: together they could not agree
-# on the versions of what they share.
+MAJOR, MINOR, _ = VERSION.split(".")
+
+
+def facts(package, **values):
+    return [f"-X {package}.{name}={value}" for name, value in values.items()]
+
+
+# Folder under go/, what it makes, and what it is told at the link: its version, and Helm the one that it should think of without a
+# cluster. Each is a module of its own: together they could not agree on the versions of what they share.
 BUILDS = {
     "kubernetes": (["kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet"],
-                   "k8s.io/component-base/version"),
-    "coredns": (["coredns"], None),
-    "metrics-server": (["metrics-server"], None),
-    "helm": (["helm"], None),
+                   facts("k8s.io/component-base/version", gitVersion=f"v{VERSION}", gitMajor=MAJOR, gitMinor=MINOR,
+                         gitTreeState="clean", gitCommit="unknown", buildDate="1970-01-01T00:00:00Z")),
+    "coredns": (["coredns"], []),
+    "metrics-server": (["metrics-server"], []),
+    "helm": (["helm"], [word for package in ("chartutil", "lint/rules")
+                        for word in facts(f"helm.sh/helm/v3/pkg/{package}", k8sVersionMajor=MAJOR, k8sVersionMinor=MINOR)]),
 }
 
 
-def stamp_of(folder):
+def stamp_of(folder, link):
     """Names what a build came from: another lock file, another build."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(" ".join(link).encode())
     for file in sorted(folder.iterdir()):
         digest.update(file.read_bytes())
     return digest.hexdigest()
@@ -35,21 +44,11 @@ def go_version():
     return (int(found[1]), int(found[2])) if found else None
 
 
-def flags(package):
-    version = []
-    if package:
-        major, minor, _ = VERSION.split(".")
-        facts = {"gitVersion": f"v{VERSION}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean",
-                 "gitCommit": "unknown", "buildDate": "1970-01-01T00:00:00Z"}
-        version = [f"-X {package}.{name}={value}" for name, value in facts.items()]
-    return " ".join(["-s", "-w", *version])
-
-
 def build(name):
-    programs, version_package = BUILDS[name]
+    programs, link = BUILDS[name]
     folder = HERE / "go" / name
     stamp = CACHE / f"{name}.stamp"
-    wanted = stamp_of(folder)
+    wanted = stamp_of(folder, link)
     if stamp.exists() and stamp.read_text() == wanted and all((BIN / p).exists() for p in programs):
         return
     found = go_version()
@@ -61,7 +60,7 @@ def build(name):
     what = "." if (folder / "main.go").exists() else "tool"
     jobs = os.environ.get("MEERKAT_K8S_JOBS")
     done = subprocess.run(["nice", "-n", "19", "go", "install", *(["-p", jobs] if jobs else []), "-trimpath", "-ldflags",
-                           flags(version_package), what], cwd=folder, env=environment)
+                           " ".join(["-s", "-w", *link]), what], cwd=folder, env=environment)
     if done.returncode != 0:
         fail(f"building {name} failed: see above")
     stamp.write_text(wanted)

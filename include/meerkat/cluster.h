@@ -12,6 +12,7 @@
 
 #include <meerkat/base.h>
 #include <meerkat/module.h>
+#include <meerkat/worker.h>
 
 MK_BEGIN
 
@@ -61,6 +62,16 @@ struct mk_cluster {
     void (*each)(void *self, bool (*fn)(const struct mk_cluster_node *node, void *arg), void *arg);
     /* In sync with all nodes that can be reached. Any thread. */
     bool (*ready)(void *self);
+    /* As `send`; came(arg) is called once before `done`, on the same worker, when the node has the request: from then two
+     * nodes hold what is in it. Not called when the request is lost before. */
+    void (*send_told)(struct mk_cluster_channel *channel, uint32_t node, struct mk_str data, mk_task_fn came,
+                      mk_cluster_done_fn done, void *arg);
+    /*
+     * fn(node, gone, arg) when all that was under way between this node and that one is void: it is gone, or (gone = false)
+     * it had taken this one for gone and has forgotten what it had of it. Until the module goes. fn runs on any worker,
+     * under locks, and must only post. In init.
+     */
+    void (*on_void)(struct mk_cluster_channel *channel, void (*fn)(uint32_t node, bool gone, void *arg));
 };
 
 /* The service, in init; NULL on a server of one node. */

@@ -93,6 +93,9 @@ MK_API void mk_metric_each(void (*fn)(const struct mk_metric *metric, void *arg)
 /* A gauge that is asked for when somebody reads; `fn` runs on the reading thread. In init. */
 MK_API void mk_gauge_ask(struct mk_module *m, const char *name, const char *labels,
                          const char *help, double (*fn)(void *arg), void *arg);
+/* The same for what only grows and is counted elsewhere. */
+MK_API void mk_counter_ask(struct mk_module *m, const char *name, const char *labels,
+                           const char *help, double (*fn)(void *arg), void *arg);
 
 MK_END
 #endif

@@ -27,6 +27,9 @@ struct mk_router {
     uint32_t size;
     void *self;
     void (*route)(void *self, struct mk_session *s, struct mk_stanza *st);
+    /* Has another node hold this stanza as well, until it is settled here: for whoever queues for a session a stanza that
+     * came otherwise than by routing. Does nothing when nobody has asked for its safety. Worker. */
+    void (*keep)(void *self, struct mk_stanza *st);
 };
 
 /*

@@ -13,6 +13,7 @@
 
 #include <meerkat/base.h>
 #include <meerkat/jid.h>
+#include <meerkat/worker.h>
 #include <meerkat/xml.h>
 
 MK_BEGIN
@@ -179,6 +180,24 @@ MK_API bool mk_stanza_is_alone(const struct mk_stanza *st);
 typedef void (*mk_stanza_settled_fn)(bool given_up, void *arg);
 MK_API void mk_stanza_when_settled(struct mk_stanza *st, bool report, mk_stanza_settled_fn fn,
                                    void *arg);
+/* Is somebody told already? */
+MK_API bool mk_stanza_is_watched(const struct mk_stanza *st);
+
+/*
+ * Safety: fn(arg) is called once, on this worker and never before this returns, when a second node has the stanza as well
+ * (who sees to that says so: mk_safety_tell) or it is settled. Before anybody else has the stanza, and once. The handle is
+ * owned: mk_safety_cancel or mk_safety_unref ends it. Worker.
+ */
+struct mk_safety;
+MK_API struct mk_safety *mk_stanza_when_safe(struct mk_stanza *st, struct mk_module *m, mk_task_fn fn,
+                                             void *arg) MK_NODISCARD;
+/* True: fn is not called any more. */
+MK_API bool mk_safety_cancel(struct mk_safety **safety);
+/* For whoever holds a stanza and can have it held elsewhere too: the handle, owned, when somebody has asked (whether he was
+ * told already or not), else NULL. Any thread. */
+MK_API struct mk_safety *mk_stanza_get_safety(const struct mk_stanza *st) MK_NODISCARD;
+MK_API void mk_safety_tell(struct mk_safety *safety);
+MK_API void mk_safety_unref(struct mk_safety **safety);
 
 /* The stanza as a forwarded child (XEP-0297, with its jabber:client namespace) in a builder. */
 MK_API void mk_xml_stanza(struct mk_xml *x, const struct mk_stanza *st);

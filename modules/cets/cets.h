@@ -90,6 +90,7 @@ struct mk_cluster_channel {
     uint32_t id;
     char *name;
     mk_cluster_fn fn;               /* NULL: its module is gone */
+    void (*on_void)(uint32_t node, bool gone, void *arg);   /* may be NULL */
     void *arg;
     struct mk_module *module;
 };

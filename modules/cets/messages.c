@@ -27,6 +27,7 @@ struct item {
     struct mk_worker *worker;
     struct mk_cluster_channel *channel;
     mk_cluster_done_fn done;
+    mk_task_fn came;                /* NULL: nobody asks whether the other end has it */
     void *arg;
     bool queued;                    /* the other end may not have it yet */
     bool answered;
@@ -297,6 +298,15 @@ messages_disconnected(struct cets *c, struct conn *conn)
         q->conn = NULL;
 }
 
+static void
+tell_void(const struct queue *q, bool gone)
+{
+    for (const struct mk_cluster_channel *channel = q->cets->channels; channel; channel = channel->next) {
+        if (channel->on_void)
+            channel->on_void(q->number, gone, channel->arg);
+    }
+}
+
 void
 messages_gone(struct cets *c, struct peer *p)
 {
@@ -310,7 +320,19 @@ messages_gone(struct cets *c, struct peer *p)
     if (!q)
         return;
     *slot = q->next;
+    tell_void(q, true);
     queue_free(q);
+}
+
+static void
+tell_came(const struct item *item)
+{
+    if (!item->came)
+        return;
+    if (item->worker == mk_worker_self())
+        mk_defer(item->channel->module, item->came, item->arg);
+    else
+        mk_post(item->channel->module, item->worker, item->came, item->arg);
 }
 
 /* The other end has all up to `seq`. */
@@ -330,6 +352,7 @@ received(struct queue *q, uint64_t seq)
         item->next = NULL;
         item->queued = false;
         q->bytes -= item->len;
+        tell_came(item);
         if (!item->done || item->answered)
             item_over(item, MK_CLUSTER_ANSWERED);
     }
@@ -444,8 +467,10 @@ greeting_received(struct queue *q, struct reader *in)
 
     if (in->bad || theirs == 0)
         return -1;
-    if (q->theirs && q->theirs != theirs)
+    if (q->theirs && q->theirs != theirs) {
+        tell_void(q, false);
         queue_clear(q);
+    }
     q->theirs = theirs;
     if (received(q, ours == q->id ? seq : 0) < 0)
         return -1;
@@ -502,6 +527,7 @@ abandon(struct item *item)
     *end = (struct item){.cets = item->cets, .channel = item->channel, .worker = item->worker,
                          .done = item->done, .arg = item->arg, .answer = item->answer};
     item->done = NULL;
+    item->came = NULL;
     item->answer = (struct mk_buf){0};
     item_over(end, item->answered ? MK_CLUSTER_ANSWERED : MK_CLUSTER_LOST);
     if (!item->queued)
@@ -541,6 +567,7 @@ channel_closed(void *thing)
 
     pthread_mutex_lock(&channel->cets->lock);
     channel->fn = NULL;
+    channel->on_void = NULL;
     for (struct queue *q = channel->cets->queues; q; q = q->next)
         abandon_all(q, channel);
     pthread_mutex_unlock(&channel->cets->lock);
@@ -594,7 +621,7 @@ refuse(struct mk_cluster_channel *channel, mk_cluster_done_fn done, void *arg, e
 }
 
 /* Puts a request into a queue; refused when that is full. Under the lock. */
-static void
+static struct item *
 request(struct mk_cluster_channel *channel, struct queue *q, struct mk_str data,
         mk_cluster_done_fn done, void *arg)
 {
@@ -606,7 +633,7 @@ request(struct mk_cluster_channel *channel, struct queue *q, struct mk_str data,
     if (q->bytes + data.len > conf->queue_max || data.len > MK_CLUSTER_DATA_MAX) {
         mk_counter_add(c->count.full, 1);
         refuse(channel, done, arg, MK_CLUSTER_FULL);
-        return;
+        return NULL;
     }
     flush_answers(q);
     item = item_new(q, FRAME_REQUEST, (struct mk_str){(char *)&id, 4}, data);
@@ -618,24 +645,43 @@ request(struct mk_cluster_channel *channel, struct queue *q, struct mk_str data,
     if (done)
         pending_add(q, item);
     mk_counter_add(c->count.requests_out, 1);
+    return item;
+}
+
+static void
+svc_send_told(struct mk_cluster_channel *channel, uint32_t node, struct mk_str data, mk_task_fn came,
+              mk_cluster_done_fn done, void *arg)
+{
+    struct cets *c = channel->cets;
+    struct item *item;
+    struct queue *q;
+
+    pthread_mutex_lock(&c->lock);
+    q = queue_of_number(c, node);
+    if (q) {
+        item = request(channel, q, data, done, arg);
+        if (item)
+            item->came = came;
+    } else {
+        mk_counter_add(c->count.lost, 1);
+        refuse(channel, done, arg, MK_CLUSTER_LOST);
+    }
+    pthread_mutex_unlock(&c->lock);
 }
 
 static void
 svc_send(struct mk_cluster_channel *channel, uint32_t node, struct mk_str data,
          mk_cluster_done_fn done, void *arg)
 {
-    struct cets *c = channel->cets;
-    struct queue *q;
+    svc_send_told(channel, node, data, NULL, done, arg);
+}
 
-    pthread_mutex_lock(&c->lock);
-    q = queue_of_number(c, node);
-    if (q) {
-        request(channel, q, data, done, arg);
-    } else {
-        mk_counter_add(c->count.lost, 1);
-        refuse(channel, done, arg, MK_CLUSTER_LOST);
-    }
-    pthread_mutex_unlock(&c->lock);
+static void
+svc_on_void(struct mk_cluster_channel *channel, void (*fn)(uint32_t node, bool gone, void *arg))
+{
+    pthread_mutex_lock(&channel->cets->lock);
+    channel->on_void = fn;
+    pthread_mutex_unlock(&channel->cets->lock);
 }
 
 /* A request to all: how many have not ended. Lives on the worker that asked. */
@@ -745,7 +791,9 @@ messages_provide(struct cets *c, struct mk_error *err)
                                              .send_all = svc_send_all,
                                              .answer = svc_answer,
                                              .each = svc_each,
-                                             .ready = svc_ready};
+                                             .ready = svc_ready,
+                                             .send_told = svc_send_told,
+                                             .on_void = svc_on_void};
     return mk_service_provide(c->module, "cluster", MK_CLUSTER_ABI, &c->cluster_service, err);
 }
 

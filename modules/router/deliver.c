@@ -98,6 +98,16 @@ choose(struct targets *t, int lowest)
     t->count = kept;
 }
 
+static bool
+is_elsewhere(const struct targets *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (t->list[i].node)
+            return true;
+    }
+    return false;
+}
+
 static void
 send_to(struct router *router, struct mk_stanza *st, const struct targets *t)
 {
@@ -109,6 +119,8 @@ send_to(struct router *router, struct mk_stanza *st, const struct targets *t)
     if (t->count > FEW)
         ids = mk_alloc(t->count * sizeof(*ids));
     copy = for_several(st, t->count);
+    if (router->keep && !is_elsewhere(t))
+        router_keep(router, copy);
     for (size_t i = 0; i < t->count; i++) {
         ids[i] = t->list[i].session;
         router->sessions.send(router, &t->list[i], copy);
@@ -248,6 +260,8 @@ router_deliver(struct router *router, struct mk_ev_route *ev)
         return;
     }
     if (router_find(router, to, &r)) {
+        if (router->keep && !r.node)
+            router_keep(router, st);
         router->sessions.send(router, &r, st);
         if (mk_stanza_kind(st) == MK_MESSAGE)
             tell_delivered(router, st, &r.session, 1);

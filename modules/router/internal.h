@@ -15,6 +15,7 @@
 
 struct router_conf {
     char *tables;
+    uint64_t keep_size;
 };
 
 /* Value of a record in the table "sessions", version 1. */
@@ -39,6 +40,19 @@ struct queue {
     struct waiting *first, **last;
 };
 
+/* keep.c: what other nodes keep for this one, and it for them. */
+struct keep_lane;
+struct keeper;
+struct keeping {
+    struct mk_cluster_channel *channel;
+    struct keep_lane *lanes;        /* by worker */
+    pthread_mutex_t lock;
+    struct keeper *keepers;         /* under the lock */
+    size_t bytes;                   /* under the lock */
+    struct mk_gauge kept;
+    struct mk_counter given, full, routed;
+};
+
 struct router {
     struct mk_module *module;
     const struct mk_tables *tables;
@@ -47,6 +61,7 @@ struct router {
     struct mk_router service;
     const struct mk_cluster *cluster;   /* NULL: one node */
     struct mk_cluster_channel *stanzas;
+    struct keeping *keep;               /* NULL: one node */
     struct {
         struct mk_hook *pre, *account, *host, *offline, *remote, *delivered, *lost;
     } hooks;
@@ -68,6 +83,13 @@ void router_remote_send(struct router *router, const struct mk_resource *r, stru
 void router_remote_lost(struct router *router, const struct mk_record *record);
 /* An id for a session of another node that no other resource has. */
 mk_session_id router_remote_id(uint32_t node, mk_session_id there);
+
+/* keep.c */
+int router_keep_init(struct router *router, struct mk_error *err) MK_NODISCARD;
+void router_keep_release(struct router *router);
+/* Before a message goes to a session of this node and to no other: sees to it that another node has it too, if somebody
+ * waits for that. */
+void router_keep(void *router, struct mk_stanza *st);
 
 /* route.c */
 extern const struct mk_hook_hold_ops router_account_hold, router_offline_hold;

@@ -12,6 +12,7 @@ struct journey {
     struct router *router;
     mk_session_id session;
     struct mk_stanza *stanza;
+    struct mk_safety *safety;       /* NULL: nobody waits for a second node to have it */
 };
 
 /* Before the XML: the session's id and whether others get the stanza too. */
@@ -38,6 +39,16 @@ router_remote_id(uint32_t node, mk_session_id there)
 
 /* -- sending -------------------------------------------------------------------------------- */
 
+/* Two nodes have it: that one, and we until it is safe there. */
+static void
+on_came(void *arg)
+{
+    struct journey *j = arg;
+
+    mk_safety_tell(j->safety);
+    mk_safety_unref(&j->safety);
+}
+
 static void
 on_end(enum mk_cluster_result result, struct mk_str answer, void *arg)
 {
@@ -47,6 +58,7 @@ on_end(enum mk_cluster_result result, struct mk_str answer, void *arg)
         mk_counter_add(j->router->returned, 1);
         mk_undelivered(j->session, j->stanza);
     }
+    mk_safety_unref(&j->safety);
     mk_stanza_unref(&j->stanza);
     mk_free(j);
 }
@@ -57,13 +69,13 @@ router_remote_send(struct router *router, const struct mk_resource *r, struct mk
     struct journey *j = mk_alloc(sizeof(*j));
     struct mk_buf data = {0};
 
-    *j = (struct journey){router, r->session, mk_stanza_ref(st)};
+    *j = (struct journey){router, r->session, mk_stanza_ref(st), mk_stanza_get_safety(st)};
     mk_buf_reserve(&data, 64 + mk_stanza_size(st));
     mk_buf_add(&data, &r->there, sizeof(r->there));
     mk_buf_add_byte(&data, !mk_stanza_is_alone(st));
     mk_stanza_write(st, &data);
     mk_counter_add(router->remote, 1);
-    router->cluster->send(router->stanzas, r->node, mk_buf_str(&data), on_end, j);
+    router->cluster->send_told(router->stanzas, r->node, mk_buf_str(&data), j->safety ? on_came : NULL, on_end, j);
     mk_buf_release(&data);
 }
 
@@ -202,5 +214,5 @@ router_remote_init(struct router *router, struct mk_module *m, struct mk_error *
     router->returned = mk_counter_new(m, "router_returned_total", NULL,
                                       "Stanzas that came back because their node went, and were routed anew");
     router->stanzas = router->cluster->channel(router->cluster->self, m, "stanza", on_stanza, router, err);
-    return router->stanzas ? 0 : -1;
+    return router->stanzas ? router_keep_init(router, err) : -1;
 }

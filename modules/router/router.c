@@ -452,7 +452,7 @@ init(struct mk_module *m, struct mk_error *err)
                                             .leave = svc_leave,
                                             .each_session = svc_each_session};
     router->service = (struct mk_router){.size = sizeof(router->service), .self = router,
-                                         .route = router_route};
+                                         .route = router_route, .keep = router_keep};
     if (router_remote_init(router, m, err) < 0 ||
         router->tables->watch(router->tables->self, m, router->table, on_changed, router) < 0 ||
         mk_on(m, undelivered, MK_PRIO_LAST, router_undelivered, router) < 0 ||
@@ -467,6 +467,7 @@ unload(struct mk_module *m)
 {
     struct router *router = mk_module_get(m);
 
+    router_keep_release(router);
     mk_free(router->queues);
     for (size_t i = 0; i < LOCKS; i++)
         pthread_mutex_destroy(&router->locks[i]);
@@ -476,6 +477,8 @@ unload(struct mk_module *m)
 static const struct mk_option options[] = {
     MK_OPTION_MODULE(struct router_conf, tables, "tables_local", "%s", 0,
                      "module that keeps the tables of who is online: tables_local for one node, cets for a cluster"),
+    MK_OPTION_SIZE(struct router_conf, keep_size, "64M", "0", "64G", MK_OPT_RELOADABLE,
+                   "bytes of messages that are kept for other nodes (sm.acknowledge = safe); more are refused"),
     MK_OPTION_END};
 
 MK_MODULE(.name = "router", .version = "1.0", .summary = "Routing of stanzas (RFC 6121 §8), and who is online",

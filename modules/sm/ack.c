@@ -7,10 +7,19 @@
  */
 #include "internal.h"
 
+/* Something of its input is held. */
+static bool
+is_held(const struct sm *sm)
+{
+    return mk_session_unsettled(sm->session) > sm->guard_count;
+}
+
 uint32_t
 sm_handled(const struct sm *sm)
 {
-    return mk_session_unsettled(sm->session) ? sm->settled : sm->in;
+    uint32_t dealt_with = is_held(sm) ? sm->settled : sm->in, safe = sm_first_unsafe(sm);
+
+    return (int32_t)(safe - dealt_with) < 0 ? safe : dealt_with;
 }
 
 static void
@@ -33,6 +42,14 @@ sm_answer(struct sm *sm)
     send_empty(sm, "a", &h);
     sm->told = h;
     sm->answer_later = h != sm->in;
+    sm->wanted = sm->in;
+}
+
+void
+sm_answer_late(struct sm *sm)
+{
+    sm_answer(sm);
+    sm->answer_later = false;
 }
 
 void
@@ -186,9 +203,13 @@ on_flush(struct mk_ev_session *ev, void *arg)
 {
     struct sm_module *m = arg;
     struct sm *sm = sm_of(m, ev->session);
+    const struct sm_conf *conf;
 
-    if (sm && !sm->asked && !sm->detached && !sm->resuming &&
-        sm->queue.count >= sm_conf_of(m, ev->session)->ack_every)
+    if (!sm || sm->queue.count == 0 || sm->asked || sm->detached || sm->resuming)
+        return;
+    conf = sm_conf_of(m, ev->session);
+    /* Without another node the client is who can make it safe. */
+    if (sm->queue.count >= conf->ack_every || (conf->acknowledge == SM_SAFE && !m->cluster))
         sm_ask(sm);
 }
 
@@ -199,16 +220,20 @@ on_in(struct mk_ev_session_stanza *ev, void *arg)
 {
     struct sm_module *m = arg;
     struct sm *sm = sm_of(m, ev->session);
+    const struct sm_conf *conf;
 
     if (!sm)
         return;
-    if (MK_LIKELY(mk_session_unsettled(ev->session) == 0)) {
-        sm->settled = sm->in++;
-        return;
-    }
+    conf = sm_conf_of(m, ev->session);
+    if (MK_LIKELY(!is_held(sm)))
+        sm->settled = sm->in;
+    if (conf->acknowledge == SM_SAFE && mk_stanza_kind(ev->stanza) == MK_MESSAGE &&
+        mk_stanza_type(ev->stanza) != MK_TYPE_ERROR)
+        sm_guard(sm, ev->stanza);
     sm->in++;
     /* A client that never stops would never see an acknowledgement. */
-    if (sm->in - sm->settled >= sm_conf_of(m, ev->session)->max_unsettled && !sm->input_paused) {
+    if (mk_session_unsettled(ev->session) && sm->in - sm_handled(sm) >= conf->max_unsettled &&
+        !sm->input_paused) {
         sm->input_paused = true;
         mk_session_pause(ev->session);
     }
@@ -230,7 +255,7 @@ on_settled(struct mk_ev_session *ev, void *arg)
     else if (sm->resuming)
         sm_resume_complete(sm);
     else if (sm->answer_later && !sm->detached)
-        sm_answer(sm);
+        sm_answer_late(sm);
 }
 
 /* -- acknowledgements of the client ---------------------------------------------------------- */

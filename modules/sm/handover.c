@@ -529,6 +529,7 @@ read_entries(struct sm *sm, struct mk_str data)
         st = mk_stanza_parse((struct mk_str){data.p + 8, len});
         if (!st)
             return -1;
+        sm_keep(sm->module, sm->session, st);
         sm_queue_push(&sm->queue, &sm_lane(sm->module)->rings, st, now - age);
         mk_stanza_unref(&st);
         data.p += 8 + len;
@@ -670,6 +671,9 @@ sm_handover_init(struct sm_module *m, struct mk_error *err)
     m->cluster = mk_cluster_get(m->module);
     if (!m->cluster)
         return 0;
+    m->router = mk_service_get(m->module, "router", MK_ROUTER_ABI, err);
+    if (!m->router)
+        return -1;
     m->channel = m->cluster->channel(m->cluster->self, m->module, "sm", on_request, m, err);
     return m->channel ? 0 : -1;
 }

@@ -27,10 +27,15 @@ struct sm_conf {
     int64_t remember;
     char *location;
     uint64_t drain_timeout;
+    int acknowledge;            /* enum sm_acknowledge */
+    uint64_t safe_timeout;
 };
+
+enum sm_acknowledge { SM_ROUTED, SM_SAFE };
 
 struct sm_resume;
 struct sm_leave;
+struct sm_guard;
 
 /* A session with stream management. */
 struct sm {
@@ -38,12 +43,15 @@ struct sm {
     struct mk_session *session;
     struct sm_queue queue;      /* sent, not acknowledged */
     uint32_t in;                /* stanzas that came from the client */
-    uint32_t settled;           /* of them, all up to here are dealt with when some are not */
+    uint32_t settled;           /* of them, all up to here are dealt with when some are held */
     uint32_t told;              /* the last <a h/> that we sent */
     uint32_t resume_max;        /* seconds; 0: the session cannot be resumed */
     uint64_t asked_at;          /* ms */
     bool asked;                 /* an <r/> of ours is not answered */
-    bool answer_later;          /* the client asked while something was unsettled */
+    bool answer_later;          /* the client asked while something was unsettled … */
+    uint32_t wanted;            /* … and so many had come */
+    struct sm_guard *guards, *last_guard;   /* messages that are not safe yet (safe.c) */
+    unsigned guard_count;
     bool detached;              /* no connection */
     bool full;                  /* over a limit: about to end */
     bool input_paused;          /* too much is unsettled */
@@ -75,6 +83,8 @@ struct sm_lane {
     struct mk_timer *timer;     /* set while the list is not empty */
     struct sm_ended *ended;     /* a ring of conf->remember */
     size_t ended_next;
+    struct sm_guard *oldest_guard, *newest_guard;
+    struct mk_timer *safe_timer;    /* set while there is one */
     mk_session_id *drain;       /* stop: sessions that must go to other nodes */
     size_t drain_count, drain_next;
 };
@@ -88,7 +98,8 @@ struct sm_module {
     struct sm_lane *lanes;
     size_t remember;
     int ending;                     /* atomic: workers that still end sessions (stop) */
-    const struct mk_cluster *cluster;   /* NULL: one node */
+    const struct mk_cluster *cluster;   /* NULL: one node … */
+    const struct mk_router *router;     /* … and this as well */
     struct mk_cluster_channel *channel;
     struct mk_hook *leaves, *arrives;
     bool draining;                  /* atomic: this node stops and takes no sessions */
@@ -97,7 +108,7 @@ struct sm_module {
     uint32_t next_node, next_worker;    /* atomic: whose turn it is */
     struct {
         struct mk_gauge enabled, detached;
-        struct mk_counter resumed, refused, expired, full, rerouted, dead, left, arrived, stayed;
+        struct mk_counter resumed, refused, expired, full, rerouted, dead, left, arrived, stayed, unsafe;
     } metrics;
 };
 
@@ -123,12 +134,23 @@ sm_of(const struct sm_module *m, const struct mk_session *s)
 /* What may be acknowledged: everything, or everything before the first that is not dealt with. */
 uint32_t sm_handled(const struct sm *sm);
 void sm_answer(struct sm *sm);
+/* What the client asked for while something was unsettled. */
+void sm_answer_late(struct sm *sm);
 void sm_ask(struct sm *sm);
 void sm_on_a(struct sm *sm, struct mk_stanza *st);
 void sm_too_high(struct sm_module *m, struct mk_session *s, uint32_t h, uint32_t sent);
 int sm_number(const char *text, uint32_t *out) MK_NODISCARD;
 void sm_list_remove(struct sm *sm);
 int sm_ack_init(struct sm_module *m) MK_NODISCARD;
+
+/* safe.c: messages that must be safe before they are acknowledged */
+/* Of a message that comes, before it is counted and before anybody else has it. */
+void sm_guard(struct sm *sm, struct mk_stanza *st);
+/* How many stanzas are in front of the first that is not safe. */
+uint32_t sm_first_unsafe(const struct sm *sm);
+void sm_guards_drop(struct sm *sm);
+/* A stanza that came with its session from another node: a second node holds it as well. */
+void sm_keep(struct sm_module *m, struct mk_session *s, struct mk_stanza *st);
 
 /* session.c: turning on, losing the connection, the end */
 /* Appends <enabled/> and what follows from it, or the reason why not. */

@@ -210,6 +210,7 @@ sm_free(void *data)
         sm_resume_cancel(sm);
     if (sm->leaving)
         sm_leave_cancel(sm);
+    sm_guards_drop(sm);
     sm_list_remove(sm);
     mk_timer_free(&sm->timer);
     sm_queue_release(&sm->queue, &sm_lane(m)->rings);

@@ -5,6 +5,8 @@
 
 #include <unistd.h>
 
+static const char *const acknowledge_choices[] = {"routed", "safe", NULL};
+
 #define C struct sm_conf
 static const struct mk_option options[] = {
     MK_OPTION_PERIOD(C, resume_timeout, "10m", "0", "1d", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
@@ -27,6 +29,11 @@ static const struct mk_option options[] = {
                      "HOST:PORT where clients should resume; empty: where they like"),
     MK_OPTION_PERIOD(C, drain_timeout, "8s", "0", "10m", MK_OPT_RELOADABLE,
                      "how long a node that stops hands its sessions to other nodes; keep it below stop_timeout"),
+    MK_OPTION_ENUM(C, acknowledge, "routed", acknowledge_choices, MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
+                   "when a client's message is acknowledged to it: routed, or safe (a second node, the storage or the "
+                   "receiver's client has it)"),
+    MK_OPTION_PERIOD(C, safe_timeout, "30s", "0", "1h", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
+                     "a message that is not safe after this time is acknowledged all the same; 0: never"),
     MK_OPTION_END};
 #undef C
 
@@ -148,6 +155,8 @@ make_metrics(struct sm_module *m)
                                         "Sessions that came from another node");
     m->metrics.stayed = mk_counter_new(module, "sm_sessions_stayed_total", NULL,
                                        "Attempts to hand a session to another node that failed");
+    m->metrics.unsafe = mk_counter_new(module, "sm_unsafe_acknowledgements_total", NULL,
+                                       "Messages that were acknowledged though nobody else had them in time");
     m->metrics.dead = mk_counter_new(module, "sm_ack_timeouts_total", NULL,
                                      "Connections dropped because the client did not acknowledge");
 }

@@ -330,6 +330,7 @@ warn_of_readable_key(struct tls *tls)
 
 /* -- files that change by themselves, as the secrets that Kubernetes mounts do ------------------------ */
 
+/* 0: a file is not there (they may just be changed), or one before was not. */
 static uint64_t
 look_at(uint64_t seen, const char *path)
 {
@@ -339,8 +340,10 @@ look_at(uint64_t seen, const char *path)
         uint64_t inode, seen;
     } look = {.seen = seen};
 
-    if (!is_set(path) || stat(path, &st) < 0)
+    if (!seen || !is_set(path))
         return seen;
+    if (stat(path, &st) < 0)
+        return 0;
     look.s = st.st_mtim.tv_sec;
     look.ns = st.st_mtim.tv_nsec;
     look.size = st.st_size;
@@ -351,7 +354,7 @@ look_at(uint64_t seen, const char *path)
 static uint64_t
 look_at_files(const struct tls *tls)
 {
-    uint64_t seen = 0;
+    uint64_t seen = 1;
     struct mk_host *host;
 
     for (size_t i = 0; (host = mk_host_nth(i)); i++) {
@@ -379,8 +382,9 @@ static void
 watch_files(void *arg)
 {
     struct tls *tls = arg;
+    uint64_t now = look_at_files(tls);
 
-    if (look_at_files(tls) != tls->seen)
+    if (now && now != tls->seen)
         read_again(tls);
 }
 

@@ -115,7 +115,7 @@ class Installed(Node):
             self.mark = log.tell()
             self.process = subprocess.Popen(
                 ["chroot", "--userspec=meerkat:meerkat", self.root.path, "/usr/sbin/meerkatd", "--set=c2s.listen=127.0.0.1:0",
-                 "--set=c2s.listen_tls=127.0.0.1:0"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                 "--set=c2s.listen_tls=127.0.0.1:0", "--set=http.listen=127.0.0.1:0", "--set=graphql.user_listen=127.0.0.1:0"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.wait_log("is ready", patience=30)
         return self
 

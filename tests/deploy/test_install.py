@@ -24,9 +24,9 @@ def installed(tmp_path_factory):
 
 
 def test_everything_is_in_its_place(installed):
-    for file in ("sbin/meerkatd", "bin/meerkat-bench", "lib/meerkat/c2s.so", "lib/meerkat/rdbms_pgsql.so", "include/meerkat/meerkat.h",
+    for file in ("sbin/meerkatd", "bin/meerkatctl", "bin/meerkat-bench", "lib/meerkat/c2s.so", "lib/meerkat/rdbms_pgsql.so", "include/meerkat/meerkat.h",
                  "lib/pkgconfig/meerkat.pc", "share/man/man8/meerkatd.8", "share/man/man5/meerkat.ini.5",
-                 "share/man/man1/meerkat-bench.1", "share/doc/meerkat/examples/meerkat.ini",
+                 "share/man/man1/meerkat-bench.1", "share/man/man1/meerkatctl.1", "share/doc/meerkat/examples/meerkat.ini",
                  "lib/systemd/system/meerkat.service", "lib/sysusers.d/meerkat.conf"):
         assert (installed / file).is_file(), file
     headers = {f.name for f in (ROOT / "include" / "meerkat").glob("*.h")}
@@ -156,8 +156,8 @@ accounts = romeo:secret
     node.start()
     try:
         assert "first" in serial_shown(node)
-        live.unlink()
-        live.symlink_to(tmp_path / "second")
+        (tmp_path / "next").symlink_to(tmp_path / "second")
+        (tmp_path / "next").rename(live)
         if watch == "0s":
             node.reload()
         node.wait_log("tls.reload")

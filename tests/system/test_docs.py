@@ -42,7 +42,8 @@ def test_the_configuration_for_production_is_good(certificate):
 
 def test_a_node_with_the_configuration_for_production_starts(certificate, tmp_path):
     node = Node(tmp_path / "node", "", args=[*certificate, f"--set=meerkat.state_dir={tmp_path}", "--set=c2s.listen=127.0.0.1:0",
-                                             "--set=c2s.listen_tls=127.0.0.1:0"])
+                                             "--set=c2s.listen_tls=127.0.0.1:0", "--set=http.listen=127.0.0.1:0",
+                                             "--set=graphql.user_listen=127.0.0.1:0"])
     node.ini.write_text(PRODUCTION.read_text())
     node.start()
     try:

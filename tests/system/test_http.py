@@ -501,8 +501,8 @@ def test_a_client_that_does_not_read_its_answer_is_cut(make_site):
     with Raw(site.port) as raw:
         raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.send(b"GET /big?bytes=20000000&type=image/png HTTP/1.1\r\nHost: a\r\n\r\n")
-        wait_for(lambda: site.connections() == 0, "the connection to be cut")
-    assert site.metric("http_timeouts_total", 'place="public"') == 1
+        wait_for(lambda: site.metric("http_timeouts_total", 'place="public"') == 1, "the connection to be cut")
+        wait_for(lambda: site.connections() == 0)
 
 
 def test_a_client_that_reads_slowly_gets_its_answer(make_site):

@@ -57,7 +57,7 @@ def init(tmp_path):
     """init(*args): a configuration made by --init in a folder of its own, as (file, output)."""
     def make(*args, name="etc", **more):
         ini = tmp_path / name / "meerkat.ini"
-        ports = [f"--set={k}=127.0.0.1:0" for k in ("c2s.listen", "c2s.listen_tls")]
+        ports = [f"--set={k}=127.0.0.1:0" for k in ("c2s.listen", "c2s.listen_tls", "http.listen", "graphql.user_listen")]
         out = meerkatd("--config", ini, f"--set=meerkat.module_path={MODULES}", f"--set=meerkat.state_dir={tmp_path / name}",
                        *ports, *args, "--init", "Chat.Example", **more)
         return ini, out
