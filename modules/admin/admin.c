@@ -6,6 +6,8 @@
  */
 #include "config.h"
 
+#include <meerkat/sm.h>
+
 #include "internal.h"
 
 static const struct mk_option options[] = {
@@ -20,7 +22,8 @@ add_categories(struct admin *a, struct mk_error *err)
 {
     if (account_category(a, err) < 0 || session_category(a, err) < 0 || stanza_category(a, err) < 0 ||
         stat_category(a, err) < 0 || server_category(a, err) < 0 || metric_category(a, err) < 0 ||
-        module_category(a, err) < 0 || config_category(a, err) < 0 || log_category(a, err) < 0)
+        module_category(a, err) < 0 || config_category(a, err) < 0 || log_category(a, err) < 0 ||
+        cets_category(a, err) < 0)
         return -1;
     return 0;
 }
@@ -51,6 +54,7 @@ start(struct mk_module *m, struct mk_error *err)
 
     (void)err;
     mk_auth_backends_get(m, &a->auth);
+    __atomic_store_n(&a->sm, mk_service_nth(m, "sm", MK_SM_ABI, 0), __ATOMIC_RELEASE);
     __atomic_store_n(&a->presence, mk_service_nth(m, "presence", MK_PRESENCE_ABI, 0), __ATOMIC_RELEASE);
     return 0;
 }
@@ -64,5 +68,5 @@ unload(struct mk_module *m)
 MK_MODULE(.name = "admin", .version = "1.0",
           .summary = "the API of administrators and users: accounts, sessions, stanzas, the server",
           .depends = (const char *const[]){"graphql", "sessions", "c2s", NULL},
-          .after = (const char *const[]){"auth", "presence", "cluster", NULL}, .options = options,
+          .after = (const char *const[]){"auth", "presence", "cluster", "sm", NULL}, .options = options,
           .conf_size = sizeof(struct admin_conf), .init = init, .start = start, .unload = unload);

@@ -18,6 +18,9 @@ struct admin_conf {
     uint64_t import_size;
 };
 
+struct mk_cets;
+struct mk_sm;
+
 struct admin {
     struct mk_module *module;
     const struct mk_graphql *gql;
@@ -26,6 +29,8 @@ struct admin {
     const struct mk_presence *presence;     /* atomic; NULL: not loaded */
     const struct mk_cluster *cluster;       /* NULL: one node */
     struct mk_cluster_channel *channel;
+    const struct mk_cets *cets;             /* NULL: tables of one node */
+    const struct mk_sm *sm;                 /* atomic; NULL: not loaded */
     struct mk_auth_backends auth;
     unsigned slot;                          /* of sessions that this module has made (stanza.c, subscribe.c) */
 };
@@ -91,6 +96,7 @@ void on_with_status(struct node_request *r);    /* status.c */
 void on_kick(struct node_request *r);           /* kick.c */
 void on_set_presence(struct node_request *r);   /* set_presence.c */
 void on_metrics(struct node_request *r);        /* metric.c */
+void on_drain(struct node_request *r);          /* cets.c */
 
 /* -- scan.c: the table of all sessions, walked beside the workers */
 
@@ -154,6 +160,7 @@ int metric_category(struct admin *a, struct mk_error *err) MK_NODISCARD;
 int module_category(struct admin *a, struct mk_error *err) MK_NODISCARD;
 int config_category(struct admin *a, struct mk_error *err) MK_NODISCARD;
 int log_category(struct admin *a, struct mk_error *err) MK_NODISCARD;
+int cets_category(struct admin *a, struct mk_error *err) MK_NODISCARD;
 
 /* -- resolvers in files of their own */
 

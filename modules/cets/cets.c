@@ -370,6 +370,8 @@ on_discovered(const struct mk_discovered *nodes, size_t count, uint32_t own, voi
     for (size_t i = 0; i < count; i++) {
         if (strcmp(nodes[i].name, mk_server_node()) != 0)
             take_member(c, &nodes[i]);
+        else
+            snprintf(c->own_address, sizeof(c->own_address), "%s", nodes[i].address);
     }
     for (size_t i = 0; i < c->member_count; i++) {
         if (c->members[i].kept)
@@ -507,7 +509,8 @@ init(struct mk_module *m, struct mk_error *err)
     make_replica(c, conf);
     tables_provide(c);
     c->discovery = mk_service_get(m, "discovery", MK_DISCOVERY_ABI, err);
-    if (!c->discovery || tls_init(c, conf, err) < 0 || messages_provide(c, err) < 0)
+    if (!c->discovery || tls_init(c, conf, err) < 0 || messages_provide(c, err) < 0 ||
+        overview_provide(c, err) < 0)
         return -1;
     if (mk_ready_add(m, "cluster", not_ready, c) < 0)
         return mk_fail(err, "cannot add the check of readiness");
@@ -653,6 +656,6 @@ static const struct mk_option options[] = {
 MK_MODULE(.name = "cets", .version = "1.0",
           .summary = "A cluster: replicated tables of who is online, and requests between nodes",
           .depends = (const char *const[]){"discovery", NULL},
-          .provides = (const char *const[]){"tables", "cluster", NULL}, .options = options,
+          .provides = (const char *const[]){"tables", "cluster", "cets", NULL}, .options = options,
           .conf_size = sizeof(struct cets_conf), .check = check, .init = init, .start = start,
           .stop = stop, .unload = unload);

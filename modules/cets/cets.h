@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include <meerkat/admin.h>
+#include <meerkat/cets.h>
 #include <meerkat/cluster.h>
 #include <meerkat/discovery.h>
 #include <meerkat/meerkat.h>
@@ -112,6 +113,7 @@ struct cets {
     bool stopping;              /* atomic */
     struct mk_tables tables_service;
     struct mk_cluster cluster_service;
+    struct mk_cets overview_service;
     struct mk_listener *listener;
     struct ssl_ctx_st *server_tls, *client_tls;
     unsigned char psk[32];
@@ -120,6 +122,7 @@ struct cets {
     size_t strangers;               /* connections without a greeting */
     struct member *members;
     size_t member_count;
+    char own_address[300];          /* as the discovery has it; "" before */
     uint32_t number;
     uint64_t started;
     bool said_ready;
@@ -151,6 +154,9 @@ void links_end(struct conn *conn, const char *why);
 /* Under the lock: there is something to send. Any worker. */
 void links_wake(struct cets *c, struct conn *conn);
 bool links_dialling(const struct cets *c, const char *name);
+
+/* overview.c: service "cets" */
+int overview_provide(struct cets *c, struct mk_error *err);
 
 /* tls.c */
 int tls_init(struct cets *c, const struct cets_conf *conf, struct mk_error *err);

@@ -643,22 +643,31 @@ drain_here(void *arg)
     __atomic_fetch_sub(&m->to_drain, 1, __ATOMIC_RELEASE);
 }
 
-void
-sm_drain(struct sm_module *m)
+bool
+sm_drain_begin(struct sm_module *m)
 {
-    const struct sm_conf *conf = mk_module_conf(m->module, NULL);
     struct nodes nodes = {.count = 0};
-    uint64_t until = mk_now_ms() + conf->drain_timeout;
 
     m->cluster->each(m->cluster->self, add_node, &nodes);
-    if (nodes.count == 0 || conf->drain_timeout == 0)
-        return;
+    if (nodes.count == 0)
+        return false;
     __atomic_store_n(&m->draining, true, __ATOMIC_RELEASE);
     mk_server_status("draining: sessions go to other nodes");
     m->c2s->refuse_new(m->c2s->self);
     __atomic_store_n(&m->to_drain, (int64_t)mk_worker_count(), __ATOMIC_RELEASE);
     for (size_t i = 0; i < mk_worker_count(); i++)
         mk_post(m->module, mk_worker_nth(i), drain_here, m);
+    return true;
+}
+
+void
+sm_drain(struct sm_module *m)
+{
+    const struct sm_conf *conf = mk_module_conf(m->module, NULL);
+    uint64_t until = mk_now_ms() + conf->drain_timeout;
+
+    if (conf->drain_timeout == 0 || !sm_drain_begin(m))
+        return;
     while (__atomic_load_n(&m->to_drain, __ATOMIC_ACQUIRE) > 0 && mk_now_ms() < until)
         usleep(1000);
     mk_log(m->module, MK_LOG_INFO, "sm.drained", "%lld sessions went to other nodes, %lld were left when time was over",

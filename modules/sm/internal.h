@@ -102,6 +102,7 @@ struct sm_module {
     const struct mk_router *router;     /* … and this as well */
     struct mk_cluster_channel *channel;
     struct mk_hook *leaves, *arrives;
+    struct mk_sm service;
     bool draining;                  /* atomic: this node stops and takes no sessions */
     int64_t drained;                /* atomic: sessions that went to another node when this one stopped */
     int64_t to_drain;               /* atomic: sessions that are not at another node yet */
@@ -172,6 +173,11 @@ void sm_leave_settled(struct sm *sm);
 void sm_leave_cancel(struct sm *sm);
 /* Everybody goes to another node; waits for it. Main thread. */
 void sm_drain(struct sm_module *m);
+/* Refuses new clients and begins to hand sessions over; false: there is no other node. Main thread. */
+bool sm_drain_begin(struct sm_module *m);
+
+/* drain.c: service "sm" */
+int sm_drain_init(struct sm_module *m, struct mk_error *err) MK_NODISCARD;
 enum sm_taken { SM_TAKEN, SM_NOT_FOUND, SM_BUSY };
 typedef void (*sm_taken_fn)(enum sm_taken result, mk_session_id here, void *arg);
 /* Asks a node for its session `there`, if that has this token; done is told on this worker what it is called here. */

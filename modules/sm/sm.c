@@ -202,7 +202,9 @@ init(struct mk_module *module, struct mk_error *err)
         return mk_fail(err, "cannot register the handlers of stream management");
     m->leaves = mk_define_session_leaves(module, NULL, NULL);
     m->arrives = mk_define_session_arrives(module, NULL, NULL);
-    return sm_handover_init(m, err);
+    if (sm_handover_init(m, err) < 0)
+        return -1;
+    return sm_drain_init(m, err);
 }
 
 /*
@@ -243,5 +245,6 @@ MK_MODULE(.name = "sm", .version = "1.0",
           .summary = "XEP-0198: stream management, resumption of sessions",
           .depends = (const char *const[]){"c2s", NULL},
           .after = (const char *const[]){"sasl", "presence", "roster", "offline", "mam", "health", NULL},
-          .options = options, .conf_size = sizeof(struct sm_conf), .init = init, .stop = stop,
+          .provides = (const char *const[]){"sm", NULL}, .options = options,
+          .conf_size = sizeof(struct sm_conf), .init = init, .stop = stop,
           .unload = unload);
