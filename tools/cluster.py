@@ -130,7 +130,8 @@ def start(plan, i):
     base = plan["port"]
     settings = {"meerkat.module_path": f"{plan['build']}/.libs", "meerkat.state_dir": folder, "meerkat.node": f"node{i}",
                 "c2s.listen": f"127.0.0.1:{base + i}", "http.listen": f"127.0.0.1:{base + 300 + i}",
-                "cets.listen": f"127.0.0.1:{base + 400 + i}"}
+                "graphql.user_listen": f"127.0.0.1:{base + 100 + i}", "graphql.admin_listen": f"127.0.0.1:{base + 200 + i}",
+                "graphql.admin_password": "secret", "cets.listen": f"127.0.0.1:{base + 400 + i}"}
     if plan["sqlite"]:
         settings["rdbms_sqlite.file"] = STATE / "shared.sqlite3"
     else:
