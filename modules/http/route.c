@@ -160,7 +160,7 @@ make_metrics(struct site *s)
     m->refused_address = counter(s, "http_refused_total", ",reason=\"address\"", refused);
     m->refused_memory = counter(s, "http_refused_total", ",reason=\"memory\"", refused);
     m->refused_request = counter(s, "http_refused_total", ",reason=\"malformed\"", refused);
-    m->connections = mk_gauge_new(s->http->module, "http_connections", place, "Connections that are open");
+    m->connections = mk_gauge_new(s->http->module, "http_open_connections", place, "Connections that are open");
     m->seconds = mk_histogram_new(s->http->module, "http_request_seconds", place,
                                   "Time from the first byte of a request to its answer", 16, 0.000001);
     mk_free(place);

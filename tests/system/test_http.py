@@ -55,7 +55,7 @@ class Site:
         return float(match.group(1)) if match else None
 
     def connections(self):
-        return self.metric("http_connections", 'place="public"')
+        return self.metric("http_open_connections", 'place="public"')
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright (c) 2026 the Meerkat authors
+"""What Prometheus reads: both formats as its own client library parses them, and numbers that are so."""
+import math
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from support import wait_for
+from web import Raw, ask
+
+prometheus = pytest.importorskip("prometheus_client")
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open  # noqa: E402
+from prometheus_client.parser import text_string_to_metric_families as parse_plain  # noqa: E402
+
+CONFIG = """
+[meerkat]
+control = {dir}/control.sock
+[c2s]
+listen = 127.0.0.1:0
+[tls]
+self_signed = yes
+[sasl]
+[rdbms]
+[auth_rdbms]
+iterations = 4096
+[register]
+enabled = yes
+rate = 0
+[router]
+[roster]
+[presence]
+[offline]
+[sm]
+[carbons]
+[disco]
+[ping]
+[blocking]
+[http]
+listen = 127.0.0.1:0
+[health]
+[metrics]
+"""
+OPEN = "Accept: application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.25,*/*;q=0.1"
+
+
+def plain(node):
+    answer = ask(node.port("http"), "/metrics")
+    assert answer.status == 200 and answer.header("content-type") == "text/plain; version=0.0.4; charset=utf-8"
+    return {f.name: f for f in parse_plain(answer.body.decode())}
+
+
+def openmetrics(node):
+    answer = ask(node.port("http"), "/metrics", OPEN)
+    assert answer.header("content-type") == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    text = answer.body.decode()
+    assert text.endswith("\n# EOF\n")
+    return {f.name: f for f in parse_open(text)}
+
+
+def value(node, name, **labels):
+    """The sum of the samples of this name that have these labels."""
+    total = found = 0
+    for family in plain(node).values():
+        for sample in family.samples:
+            if sample.name == "meerkat_" + name and labels.items() <= sample.labels.items():
+                total += sample.value
+                found += 1
+    assert found, (name, labels)
+    return total
+
+
+def test_both_formats_are_as_prometheus_reads_them(node):
+    old, new = plain(node), openmetrics(node)
+    assert len(old) > 60 and set(old) == set(new)
+    for name, family in new.items():
+        assert name.startswith("meerkat_") and family.documentation and old[name].documentation == family.documentation
+        assert not family.documentation.endswith(".")
+        assert family.type in ("counter", "gauge", "histogram") and old[name].type == family.type
+        for unit in ("seconds", "bytes"):
+            assert (family.unit == unit) == name.endswith("_" + unit), name
+        assert {(s.name, tuple(sorted(s.labels.items()))) for s in family.samples} == \
+               {(s.name, tuple(sorted(s.labels.items()))) for s in old[name].samples}
+
+
+def test_histograms_are_consistent(node):
+    families = [f for f in openmetrics(node).values() if f.type == "histogram"]
+    assert len(families) >= 4
+    for family in families:
+        series = {}
+        for sample in family.samples:
+            labels = {k: v for k, v in sample.labels.items() if k != "le"}
+            one = series.setdefault(tuple(sorted(labels.items())), {"buckets": []})
+            if sample.name.endswith("_bucket"):
+                one["buckets"].append((float(sample.labels["le"]), sample.value))
+            else:
+                one[sample.name.rsplit("_", 1)[1]] = sample.value
+        for one in series.values():
+            bounds, counts = zip(*one["buckets"])
+            assert list(bounds) == sorted(bounds) and bounds[-1] == math.inf and len(bounds) == 25
+            assert list(counts) == sorted(counts) and counts[-1] == one["count"]
+            assert one["sum"] >= 0 and (one["count"] > 0 or one["sum"] == 0)
+
+
+@pytest.mark.parametrize("accept, is_open", [
+    (None, False), ("*/*", False), ("text/plain", False), ("application/openmetrics-text", True),
+    ("application/openmetrics-text;q=0", False), ("text/plain;q=0.9,application/openmetrics-text;q=0.5", False),
+    ("text/html, application/openmetrics-text; version=1.0.0", True)])
+def test_the_format_is_what_was_asked_for(node, accept, is_open):
+    answer = ask(node.port("http"), "/metrics", *([f"Accept: {accept}"] if accept else []))
+    assert answer.header("content-type").startswith("application/openmetrics-text") == is_open
+
+
+def test_the_numbers_of_the_process_are_so(node):
+    pid = node.process.pid
+    status = open(f"/proc/{pid}/status").read()
+    resident = int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) * 1024
+    assert abs(value(node, "process_resident_memory_bytes") - resident) < resident / 4
+    assert abs(value(node, "process_open_fds") - len(os.listdir(f"/proc/{pid}/fd"))) < 20
+    assert value(node, "process_max_fds") >= value(node, "process_open_fds")
+    assert abs(value(node, "process_start_time_seconds") + value(node, "uptime_seconds") - time.time()) < 5
+    assert value(node, "workers") == 2
+    assert value(node, "build_info", version=plain(node)["meerkat_build_info"].samples[0].labels["version"]) == 1
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    spent = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    assert abs(value(node, "process_cpu_seconds_total") - spent) < 1
+
+
+def test_a_worker_that_is_late_is_seen(node):
+    wait_for(lambda: min(value(node, "event_loop_lag_seconds_count", worker=w) for w in "01") > 3)
+    before = value(node, "event_loop_lag_seconds_sum")
+    node.process.send_signal(signal.SIGSTOP)
+    time.sleep(0.5)
+    node.process.send_signal(signal.SIGCONT)
+    wait_for(lambda: value(node, "event_loop_lag_seconds_sum") > before + 0.6, "both to have been late")
+
+
+def test_a_secret_token_can_be_asked_for(start_node):
+    node = start_node("[http]\nlisten = 127.0.0.1:0\n[metrics]\nlisten = 127.0.0.1:0\ntoken = open-sesame\n")
+    port = node.port("metrics")
+    assert ask(node.port("http"), "/metrics").status == 404
+    refused = ask(port, "/metrics")
+    assert refused.status == 401 and refused.header("www-authenticate") == "Bearer"
+    for shown in ("Bearer open-sesam", "Bearer open-sesame2", "Bearer", "Basic open-sesame"):
+        assert ask(port, "/metrics", f"Authorization: {shown}").status == 401
+    assert ask(port, "/metrics", "Authorization: bearer open-sesame").status == 200
+    assert "open-sesame" not in node.log()
+
+
+def test_metrics_of_a_module_go_and_come_with_it(node):
+    assert value(node, "pings_sent_total") == 0
+    assert node.control("module", "unload", "ping").endswith("ok\n")
+    assert not any(name.startswith("meerkat_pings") for name in openmetrics(node))
+    assert node.control("module", "load", "ping").endswith("ok\n")
+    assert value(node, "pings_sent_total") == 0
+
+
+def test_scraping_goes_on_while_modules_are_reloaded(node):
+    with Raw(node.port("http")) as raw:
+        for _ in range(5):
+            assert node.control("module", "reload", "blocking").endswith("ok\n")
+            for _ in range(3):
+                assert raw.get("/metrics", OPEN).body.endswith(b"# EOF\n")
