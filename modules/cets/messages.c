@@ -297,6 +297,16 @@ messages_disconnected(struct cets *c, struct conn *conn)
         q->conn = NULL;
 }
 
+size_t
+messages_queued(const struct cets *c)
+{
+    size_t bytes = 0;
+
+    for (const struct queue *q = c->queues; q; q = q->next)
+        bytes += q->bytes;
+    return bytes;
+}
+
 void
 messages_gone(struct cets *c, struct peer *p)
 {
