@@ -108,6 +108,12 @@ mki_server_not_ready(void *arg)
     return server.stopping ? "stopping" : "starting";
 }
 
+bool
+mki_server_is_stopping(void)
+{
+    return server.stopping;
+}
+
 struct event_base *
 mki_server_base(void)
 {

@@ -181,6 +181,12 @@ def test_what_others_write_into_the_database_is_noticed(start_node):
     support.wait_for(lambda: "'written.example' is not served any more" in node.log(), "the end of the domain")
 
 
+def test_a_node_may_be_stopped_while_it_reads_its_domains(start_node):
+    node = start_node(CONFIG, hosts=HOSTS)
+    node.stop()
+    assert "still under way" not in node.log() and "still has" not in node.log()
+
+
 # -- administrators of domains
 
 def admin_of(node, domain, password):
