@@ -11,6 +11,7 @@
 #include <meerkat/port.h>
 
 #define NS_ROSTER "jabber:iq:roster"
+#define NS_PIE "urn:xmpp:pie:0"
 #define GROUPS_MAX 100
 
 static const char *const subscriptions[] = {
@@ -105,10 +106,18 @@ add_request(struct roster *r, struct mk_ev_account_import *ev)
     mk_jid_unref(&bare);
 }
 
+/* Prosody leaves the namespace of the file. */
+static bool
+is_request(const struct mk_node *e)
+{
+    return strcmp(mk_node_name(e), "presence") == 0 && strcmp(attr_or_empty(e, "type"), "subscribe") == 0 &&
+           (strcmp(mk_node_ns(e), MK_NS_CLIENT) == 0 || strcmp(mk_node_ns(e), NS_PIE) == 0);
+}
+
 static enum mk_verdict
 on_import(struct mk_ev_account_import *ev, void *arg)
 {
-    if (mk_node_is(ev->element, "presence", MK_NS_CLIENT) && strcmp(attr_or_empty(ev->element, "type"), "subscribe") == 0) {
+    if (is_request(ev->element)) {
         add_request(arg, ev);
         return MK_HANDLED;
     }

@@ -50,6 +50,7 @@ struct parser {
     size_t bytes;               /* of the person */
     struct mk_error err;
     bool bad;
+    bool failed;                /* to be told when those that are ready have been taken */
 };
 
 void
@@ -354,7 +355,7 @@ bad_piece(struct parser *p, struct mk_error *err)
     struct source *s = p->top;
 
     if (p->bad)
-        *err = p->err;
+        ;       /* told already */
     else if (ferror(s->file))
         mk_fail(err, "cannot read '%s': %s", s->name, strerror(errno));
     else
@@ -414,8 +415,12 @@ parser_next(struct parser *p, struct person **person_out, struct mk_error *err)
         p->ready_at = p->ready_count = 0;
         if (!p->top)
             return PARSE_END;
-        if (step(p, err) < 0)
-            return PARSE_BAD;
+        if (p->failed || step(p, &p->err) < 0)
+            p->failed = true;
+    }
+    if (p->ready_at == p->ready_count && p->failed) {
+        *err = p->err;
+        return PARSE_BAD;
     }
     if (p->ready_at == p->ready_count)
         return PARSE_MORE;
