@@ -64,7 +64,7 @@ def test_a_node_whose_database_is_away_is_alive_and_not_ready(own_postgres, tmp_
     node.use_postgres(own_postgres.create(), own_postgres)
     node.start()
     try:
-        assert look(node)[0] == 200
+        wait_for(lambda: look(node)[0] == 200, "the database to be reached")
         own_postgres.stop("immediate")
         wait_for(lambda: look(node)[0] == 503, "the database to be missed")
         assert look(node)[1] == {"status": "not ready", "reasons": {"database": "the database does not answer"},
