@@ -19,11 +19,16 @@
 /* -- the main thread ------------------------------------------------------------------------ */
 
 struct errand {
+    struct errand *next;
     struct mk_module *module;
     struct mk_worker *worker;
     mk_task_fn work, done;
+    mk_task_fn refuse;          /* instead of `work` when the server stops; NULL: `work` changes nothing */
     void *arg;
 };
+
+static pthread_mutex_t errands_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct errand *errands, **errands_end = &errands;
 
 static void
 errand_done(void *arg)
@@ -35,15 +40,43 @@ errand_done(void *arg)
     mk_free(e);
 }
 
-static void
-errand_run(evutil_socket_t fd, short what, void *arg)
+/* The first that may run now. A change must not come in the middle of another one. */
+static struct errand *
+take_errand(bool in_between, bool stopping)
 {
-    struct errand *e = arg;
+    struct errand **p = &errands, *e;
 
+    pthread_mutex_lock(&errands_lock);
+    while ((e = *p) && e->refuse && in_between && !stopping)
+        p = &e->next;
+    if (e) {
+        *p = e->next;
+        if (!*p)
+            errands_end = p;
+    }
+    pthread_mutex_unlock(&errands_lock);
+    return e;
+}
+
+void
+mki_errands_run(bool in_between)
+{
+    bool stopping = mki_server_is_stopping();
+    struct errand *e;
+
+    while ((e = take_errand(in_between, stopping))) {
+        (e->refuse && stopping ? e->refuse : e->work)(e->arg);
+        mk_post(NULL, e->worker, errand_done, e);
+    }
+}
+
+static void
+on_errands(evutil_socket_t fd, short what, void *arg)
+{
     (void)fd;
     (void)what;
-    e->work(e->arg);
-    mk_post(NULL, e->worker, errand_done, e);
+    (void)arg;
+    mki_errands_run(false);
 }
 
 /* libevent's one-shot event wakes the main loop from any thread (it is made with locking). */
@@ -56,7 +89,11 @@ send_errand(const struct errand *errand)
     *e = *errand;
     e->worker = mk_worker_self();
     MK_ASSERT(e->worker);
-    if (event_base_once(mki_server_base(), -1, EV_TIMEOUT, errand_run, e, &now) < 0)
+    pthread_mutex_lock(&errands_lock);
+    *errands_end = e;
+    errands_end = &e->next;
+    pthread_mutex_unlock(&errands_lock);
+    if (event_base_once(mki_server_base(), -1, EV_TIMEOUT, on_errands, NULL, &now) < 0)
         MK_BUG("the main loop takes no events");
 }
 
@@ -86,6 +123,14 @@ change_run(void *arg)
 }
 
 static void
+change_refuse(void *arg)
+{
+    struct change *c = arg;
+
+    c->rc = mk_fail(&c->err, "the server is stopping");
+}
+
+static void
 change_done(void *arg)
 {
     struct change *c = arg;
@@ -106,7 +151,8 @@ change(struct mk_module *m, const char *what, const char *name, mk_done_fn done,
     if (name && strcmp(name, mk_module_name(m)) == 0)
         m = NULL;
     mk_module_enter(m);
-    send_errand(&(struct errand){.module = m, .work = change_run, .done = change_done, .arg = c});
+    send_errand(&(struct errand){
+        .module = m, .work = change_run, .refuse = change_refuse, .done = change_done, .arg = c});
 }
 
 void

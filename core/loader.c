@@ -15,6 +15,7 @@
 #include "iq-internal.h"
 #include "log-internal.h"
 #include "metrics-internal.h"
+#include "server-internal.h"
 #include "worker-internal.h"
 
 static struct mk_module **modules;      /* in start order once sorted */
@@ -335,6 +336,8 @@ wait_idle(struct mk_module *m)
     for (uint64_t waited = 0; __atomic_load_n(&m->busy, __ATOMIC_ACQUIRE); waited += 2) {
         if (waited > patience_ms)
             return false;
+        /* What it waits for may be this very thread. */
+        mki_errands_run(true);
         nanosleep(&nap, NULL);
     }
     return true;

@@ -83,6 +83,9 @@ const char *mki_server_not_ready(void *arg);
 /* The main thread's loop. */
 struct event_base;
 struct event_base *mki_server_base(void);
+bool mki_server_is_stopping(void);
+/* admin.c: what workers want done on the main thread. `in_between`: while it waits for a module to come to rest. */
+void mki_errands_run(bool in_between);
 /* A short text for `status`. */
 void mki_server_tell(struct mk_buf *out);
 

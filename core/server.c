@@ -108,6 +108,12 @@ mki_server_not_ready(void *arg)
     return server.stopping ? "stopping" : "starting";
 }
 
+bool
+mki_server_is_stopping(void)
+{
+    return server.stopping;
+}
+
 struct event_base *
 mki_server_base(void)
 {
@@ -572,6 +578,7 @@ start(struct mk_error *err)
 
     if (count == 0)
         count = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
+    mki_log_metrics();
     mki_raise_limits();
     if (*server.conf.state_dir && mki_make_dir(server.conf.state_dir, err) < 0)
         return -1;

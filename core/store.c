@@ -15,7 +15,7 @@
 
 struct mk_store {
     struct cds_lfht *table;
-    size_t count;           /* atomic */
+    size_t count, bytes;    /* atomic */
 };
 
 struct wanted {
@@ -152,10 +152,18 @@ hash_of(struct mk_str group)
     return mk_hash(group.p, group.len);
 }
 
-static void
-count(struct mk_store *store, int by)
+static size_t
+size_of(const struct mk_entry *e)
 {
-    __atomic_fetch_add(&store->count, (size_t)by, __ATOMIC_RELAXED);
+    return sizeof(*e) + e->group_len + e->key_len + e->value_len;
+}
+
+/* What came minus what went; either may be NULL. */
+static void
+account(struct mk_store *store, const struct mk_entry *now, const struct mk_entry *old)
+{
+    __atomic_fetch_add(&store->count, (size_t)(now != NULL) - (old != NULL), __ATOMIC_RELAXED);
+    __atomic_fetch_add(&store->bytes, (now ? size_of(now) : 0) - (old ? size_of(old) : 0), __ATOMIC_RELAXED);
 }
 
 struct mk_entry *
@@ -176,10 +184,8 @@ mk_store_put(struct mk_store *store, struct mk_entry *e)
     else
         cds_lfht_add(store->table, hash, &e->node);
     urcu_memb_read_unlock();
-    if (old)
-        return entry_of(old);
-    count(store, 1);
-    return NULL;
+    account(store, e, old ? entry_of(old) : NULL);
+    return old ? entry_of(old) : NULL;
 }
 
 void
@@ -188,7 +194,7 @@ mk_store_drop(struct mk_store *store, struct mk_entry *e)
     urcu_memb_read_lock();
     cds_lfht_del(store->table, &e->node);
     urcu_memb_read_unlock();
-    count(store, -1);
+    account(store, NULL, e);
 }
 
 struct mk_entry *
@@ -281,4 +287,10 @@ size_t
 mk_store_count(const struct mk_store *store)
 {
     return __atomic_load_n(&store->count, __ATOMIC_RELAXED);
+}
+
+size_t
+mk_store_bytes(const struct mk_store *store)
+{
+    return __atomic_load_n(&store->bytes, __ATOMIC_RELAXED);
 }

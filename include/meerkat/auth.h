@@ -70,6 +70,10 @@ struct mk_auth {
     void (*list)(void *self, struct mk_host *host, struct mk_str after, size_t limit,
                  mk_auth_list_fn fn, void *arg);
     void (*count)(void *self, struct mk_host *host, mk_auth_count_fn fn, void *arg);
+    /* `create` with keys that exist already, in the place of a password; none at all: an account that no password opens. NULL:
+     * this backend cannot. */
+    void (*create_keys)(void *self, struct mk_host *host, struct mk_str user,
+                        const struct mk_credentials *cred, mk_auth_fn fn, void *arg);
 };
 
 /*
@@ -84,6 +88,15 @@ struct mk_ev_account_remove {
     struct mk_sql_batch *batch;
 };
 MK_NOTICE(account_remove, struct mk_ev_account_remove)
+
+/* An account has another password from now on, or is gone: what was found out about the old one is worth nothing any more. Fired
+ * before who asked for it is answered. Cannot be held. */
+struct mk_ev_account_password {
+    struct mk_hook_head head;
+    struct mk_host *host;
+    struct mk_str user;                 /* prepared local part */
+};
+MK_NOTICE(account_password, struct mk_ev_account_password)
 
 /* -- conveniences ----------------------------------------------------------------------------- */
 

@@ -106,6 +106,8 @@ MK_API size_t mk_store_count(const struct mk_store *store);
 MK_API uint64_t mk_entry_claim_time(const struct mk_entry *e);
 /* Which of two claimed entries holds the key: the lower (time, node). `self` is the number of this node. */
 MK_API bool mk_entry_claim_wins(const struct mk_entry *a, const struct mk_entry *b, uint16_t self);
+/* What the records take, without the table that finds them. */
+MK_API size_t mk_store_bytes(const struct mk_store *store);
 
 MK_END
 #endif

@@ -21,7 +21,7 @@ struct auth_rdbms {
     struct mk_module *module;
     const struct mk_rdbms *db;
     const struct mk_sessions *sessions; /* NULL: nobody keeps them */
-    struct mk_hook *account_remove;
+    struct mk_hook *account_remove, *account_password;
     struct mk_sql_stmt *select, *insert, *update, *upgrade, *remove, *list, *count;
     struct mk_counter upgraded;
     struct mk_auth table;
@@ -73,6 +73,8 @@ void account_check(void *self, struct mk_host *host, struct mk_str user, struct 
                    mk_auth_fn fn, void *arg);
 void account_create(void *self, struct mk_host *host, struct mk_str user, struct mk_str password,
                     mk_auth_fn fn, void *arg);
+void account_create_keys(void *self, struct mk_host *host, struct mk_str user, const struct mk_credentials *cred,
+                         mk_auth_fn fn, void *arg);
 void account_set_password(void *self, struct mk_host *host, struct mk_str user,
                           struct mk_str password, mk_auth_fn fn, void *arg);
 

@@ -63,6 +63,7 @@ struct site_metrics {
     struct mk_counter answers[5];       /* by class of status, 1xx first */
     struct mk_counter accepted, bytes_in, bytes_out, gone;
     struct mk_counter refused_connections, refused_address, refused_memory, refused_request, timeouts;
+    struct mk_counter tls[2], tls_failed;       /* by version, 1.2 first; of all places together */
     struct mk_gauge connections;
     struct mk_histogram seconds;
 };

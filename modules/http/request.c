@@ -30,7 +30,8 @@ request_free(struct request *rq)
         *rq->answered = true;
     if (rq->conn)
         rq->conn->rq = NULL;
-    rq->http->workers[rq->worker].buffered -= rq->buffered;
+    if (rq->buffered)
+        __atomic_sub_fetch(&rq->http->workers[rq->worker].buffered, rq->buffered, __ATOMIC_RELAXED);
     mk_timer_free(&rq->gone_timer);
     mk_buf_release(&rq->body);
     mk_free(rq->target);

@@ -57,7 +57,7 @@ struct roster {
     struct mk_hook *changed;
     unsigned slot;              /* of a session: the entry of its account */
     struct {
-        struct mk_sql_stmt *load, *upsert, *remove, *clear_groups, *group, *clear_flags, *flags;
+        struct mk_sql_stmt *load, *upsert, *remove, *clear_groups, *group, *clear_flags, *flags, *pending, *show;
         struct mk_sql_stmt *wipe[4];
     } sql;
     struct mk_counter loads, changes, failures, refused;
@@ -111,6 +111,14 @@ void sql_prepare(struct roster *r);
 void sql_load(struct op *op);
 void sql_store(struct op *op);
 void sql_account_remove(struct mk_ev_account_remove *ev, void *arg);
+/* The statements that store this item of `account`. */
+void sql_add_item(struct roster *r, struct mk_sql_batch *batch, const struct mk_jid *account,
+                  const struct mk_roster_item *item);
+/* The rows of an answer to sql.load. Owned. */
+struct snapshot *sql_read(struct roster *r, const struct mk_jid *account, struct mk_sql_result *result) MK_NODISCARD;
+
+/* port.c: XEP-0227 */
+int port_init(struct roster *r) MK_NODISCARD;
 
 /* client.c: what clients ask and are told (RFC 6121 §2). */
 int client_register(struct roster *r) MK_NODISCARD;

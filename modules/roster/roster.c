@@ -64,7 +64,7 @@ init(struct mk_module *m, struct mk_error *err)
     define_metrics(m, r);
     r->changed = mk_define_roster_changed(m, NULL, NULL);
     if (mk_slot_register(m, MK_SLOT_SESSION, session_gone, &r->slot) < 0 || client_register(r) < 0 ||
-        mk_on(m, account_remove, MK_PRIO_NORMAL, sql_account_remove, r) < 0 ||
+        mk_on(m, account_remove, MK_PRIO_NORMAL, sql_account_remove, r) < 0 || port_init(r) < 0 ||
         mk_subscribe(m, "user_removed", NULL, on_user_removed, r) < 0)
         return mk_fail(err, "cannot register the handlers of roster");
     if (api_init(r, err) < 0)

@@ -379,6 +379,7 @@ svc_each_session(void *self, bool (*fn)(struct mk_str account, const struct mk_r
 static void
 svc_send(void *self, const struct mk_resource *r, struct mk_stanza *st)
 {
+    router_count(self, r->node ? TO_NODE : TO_SESSION);
     if (r->node)
         router_remote_send(self, r, st);
     else
@@ -418,6 +419,20 @@ define_hooks(struct mk_module *m, struct router *router)
     router->hooks.delivered = mk_define_message_delivered(m, NULL, NULL);
 }
 
+static void
+make_metrics(struct mk_module *m, struct router *router)
+{
+    static const char *const outcomes[] = {"outcome=\"session\"", "outcome=\"node\"", "outcome=\"host\"",
+                                           "outcome=\"account\"", "outcome=\"domain\"", "outcome=\"stored\"",
+                                           "outcome=\"returned\"", "outcome=\"dropped\""};
+
+    router->online = mk_gauge_new(m, "sessions", NULL, "Sessions that are bound on this node");
+    router->unroutable = mk_counter_new(m, "router_undeliverable_total", NULL,
+                                        "Stanzas that found nobody to take them");
+    for (size_t i = 0; i < OUTCOMES; i++)
+        router->outcomes[i] = mk_counter_new(m, "router_outcomes_total", outcomes[i], "What became of stanzas");
+}
+
 static int
 init(struct mk_module *m, struct mk_error *err)
 {
@@ -435,9 +450,7 @@ init(struct mk_module *m, struct mk_error *err)
     if (!router->table)
         return -1;
     define_hooks(m, router);
-    router->online = mk_gauge_new(m, "sessions", NULL, "Sessions that are bound on this node");
-    router->unroutable = mk_counter_new(m, "router_undeliverable_total", NULL,
-                                        "Stanzas that found nobody to take them");
+    make_metrics(m, router);
     router->sessions = (struct mk_sessions){.size = sizeof(router->sessions),
                                             .self = router,
                                             .open = svc_open,
