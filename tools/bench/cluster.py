@@ -215,9 +215,10 @@ def lookups(args, server):
     with Site(args, server) as site:
         node = site.add(f"[t_sessions]\nrecords = {records}\nlookups = {1 if args.quick else 3}s\n", workers=2)
         node.wait(r"(?s)lookups: .* on a worker.*lookups: .* on a worker")
-        found = re.findall(r"lookups: (\d+) in (\d+) us", node.log_path.read_text())
-        row(f"look-ups by bare JID, {records:,} sessions, 2 threads, a second",
-            f"{sum(int(n) / int(us) * 1e6 for n, us in found):,.0f}", "≥ 5,000,000")
+        found = re.findall(r"lookups: (\d+) in (\d+) us on a worker, (\d+)", node.log_path.read_text())
+        cost = sum(int(cpu) for _, _, cpu in found) / sum(int(n) for n, _, _ in found)
+        row(f"look-ups by bare JID, {records:,} sessions, 2 threads, a second (µs CPU each)",
+            f"{sum(int(n) / int(us) * 1e6 for n, us, _ in found):,.0f} ({cost:.2f})", "≥ 5,000,000")
 
 
 # -- chat ------------------------------------------------------------------------------------------

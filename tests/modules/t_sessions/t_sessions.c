@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include <meerkat/cluster.h>
 #include <meerkat/meerkat.h>
@@ -57,12 +58,21 @@ count_one(const struct mk_resource *r, void *arg)
     return true;
 }
 
+static int64_t
+cpu_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
 static void
 look_up(void *arg)
 {
     struct bench *b = arg;
     uint32_t seed = 12345u + (uint32_t)mk_worker_index(mk_worker_self());
-    int64_t found = 0, count = 0, began, until;
+    int64_t found = 0, count = 0, began, until, cpu;
     struct mk_jid **asked = mk_alloc(ASKED * sizeof(*asked));
     char text[64];
 
@@ -72,6 +82,7 @@ look_up(void *arg)
         asked[i] = mk_jid_parse(mk_str_of(text));
         MK_ASSERT(asked[i]);
     }
+    cpu = cpu_us();
     began = mk_time_us();
     until = began + (int64_t)conf_of(b)->lookups * 1000;
     while (mk_time_us() < until) {
@@ -79,8 +90,8 @@ look_up(void *arg)
             b->sessions->each(b->sessions->self, asked[count++ & (ASKED - 1)], count_one, &found);
     }
     MK_ASSERT(found == count);
-    mk_log(b->module, MK_LOG_INFO, "bench.lookups", "lookups: %lld in %lld us on a worker", (long long)count,
-           (long long)(mk_time_us() - began));
+    mk_log(b->module, MK_LOG_INFO, "bench.lookups", "lookups: %lld in %lld us on a worker, %lld us of CPU", (long long)count,
+           (long long)(mk_time_us() - began), (long long)(cpu_us() - cpu));
     for (size_t i = 0; i < ASKED; i++)
         mk_jid_unref(&asked[i]);
     mk_free(asked);
