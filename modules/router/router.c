@@ -302,9 +302,13 @@ svc_get(void *self, const struct mk_session *s, struct mk_resource *out)
         fill(&r, &e, out);
 }
 
+/* Records of an account at most as a rule. */
+#define FEW 8
+
 struct visit {
     struct router *router;
-    size_t count;           /* records of the account */
+    size_t count;           /* records of the account; the first FEW of them: */
+    struct mk_record records[FEW];
     bool (*fn)(const struct mk_resource *r, void *arg);
     void *arg;
 };
@@ -315,7 +319,6 @@ visit_one(const struct mk_record *r, void *arg)
     struct visit *v = arg;
     struct mk_resource out;
     struct entry e;
-
     struct search s;
 
     if (!read_entry(r, &e))
@@ -327,25 +330,35 @@ visit_one(const struct mk_record *r, void *arg)
 }
 
 static bool
-count_one(const struct mk_record *r, void *arg)
+gather_one(const struct mk_record *r, void *arg)
 {
     struct visit *v = arg;
 
-    (void)r;
+    if (v->count < FEW)
+        v->records[v->count] = *r;
     v->count++;
     return true;
 }
 
+/* In a cluster a resource may have two records for a moment: so all are seen before the first is told. */
 static void
 svc_each(void *self, const struct mk_jid *account,
          bool (*fn)(const struct mk_resource *r, void *arg), void *arg)
 {
     struct router *router = self;
-    struct visit v = {.router = router, .fn = fn, .arg = arg};
+    struct visit v;
 
-    if (router->cluster)
-        router->tables->each_in(router->table, mk_jid_bare(account), count_one, &v);
-    router->tables->each_in(router->table, mk_jid_bare(account), visit_one, &v);
+    v.router = router;
+    v.count = 0;
+    v.fn = fn;
+    v.arg = arg;
+    router->tables->each_in(router->table, mk_jid_bare(account), router->cluster ? gather_one : visit_one, &v);
+    if (v.count > FEW)
+        router->tables->each_in(router->table, mk_jid_bare(account), visit_one, &v);
+    for (size_t i = 0; v.count <= FEW && i < v.count; i++) {
+        if (!visit_one(&v.records[i], &v))
+            return;
+    }
 }
 
 struct tour {
