@@ -113,6 +113,24 @@ def test_a_password_is_changed_by_its_owner_alone(node):
     node.client("frank", "changed").drop()
 
 
+def test_an_account_may_change_its_password_so_many_times_and_no_more(start_node):
+    node = start_node(CONFIG.replace("rate = 0", "rate = 0\nchanges = 2"))
+    for user in "one", "two":
+        register(node, user)
+    one, two = node.client("one"), node.client("two")
+    # What is refused for another reason is not counted.
+    refused(one.iq("set", query("one", "new"), to="localhost"), "not-acceptable")
+    for password in "first1", "second":
+        assert "type='result'" in one.iq("set", query("one", password), to="localhost")
+    answer = one.iq("set", query("one", "third3"), to="localhost")
+    refused(answer, "resource-constraint")
+    assert "type='wait'" in answer
+    assert "type='result'" in two.iq("set", query("two", "first1"), to="localhost")
+    one.drop()
+    two.drop()
+    node.client("one", "second").drop()
+
+
 def test_a_removed_account_is_gone_with_all_its_data(node):
     register(node, "grace")
     grace = node.client("grace")
@@ -270,6 +288,7 @@ def test_nobody_is_told_of_a_removal_that_failed(node):
         register(node, user)
     stays, mate = node.client("stays").presence(), node.client("mate").presence()
     befriend(stays, mate)
+    mate.stanza(f"^<presence from='{stays.jid}'")
     mate.sync()
     db = node.db()
     db.lock("rosterusers")
