@@ -88,7 +88,7 @@ sql_prepare(struct roster *r)
 }
 
 static bool
-is_ok(struct roster *r, const struct entry *e, const struct mk_sql_result *result)
+is_ok(struct roster *r, const struct mk_jid *account, const struct mk_sql_result *result)
 {
     enum mk_sql_status status = r->db->status(result);
 
@@ -97,7 +97,7 @@ is_ok(struct roster *r, const struct entry *e, const struct mk_sql_result *resul
     mk_counter_add(r->failures, 1);
     if (status != MK_SQL_BUSY && status != MK_SQL_UNAVAILABLE)
         mk_log(r->module, MK_LOG_ERROR, "roster.sql", "a request on the roster of '%.*s' failed: %s",
-               MK_STR_ARG(mk_jid_text(e->account)), r->db->error(result));
+               MK_STR_ARG(mk_jid_text(account)), r->db->error(result));
     return false;
 }
 
@@ -199,19 +199,21 @@ sql_read(struct roster *r, const struct mk_jid *account, struct mk_sql_result *r
     return now;
 }
 
+struct snapshot *
+sql_snapshot(struct roster *r, const struct mk_jid *account, struct mk_sql_result *result)
+{
+    if (!is_ok(r, account, result))
+        return NULL;
+    mk_counter_add(r->loads, 1);
+    return sql_read(r, account, result);
+}
+
 static void
 on_loaded(struct mk_sql_result *result, void *arg)
 {
     struct op *op = arg;
-    struct entry *e = op->entry;
-    struct roster *r = e->roster;
-    struct snapshot *now = NULL;
 
-    if (is_ok(r, e, result)) {
-        mk_counter_add(r->loads, 1);
-        now = sql_read(r, e->account, result);
-    }
-    change_loaded(op, now);
+    change_loaded(op, sql_snapshot(op->entry->roster, op->entry->account, result));
 }
 
 #define OF(account) MK_SQL_V_TEXT(mk_jid_domain(account)), MK_SQL_V_TEXT(mk_jid_local(account))
@@ -241,7 +243,7 @@ on_stored(struct mk_sql_result *result, void *arg)
     struct op *op = arg;
     struct roster *r = op->entry->roster;
 
-    (void)is_ok(r, op->entry, result);
+    (void)is_ok(r, op->entry->account, result);
     change_stored(op, result_of(r->db->status(result)));
 }
 
@@ -280,22 +282,4 @@ sql_store(struct op *op)
         mk_sql_add(r->db, batch, r->sql.remove, OWNER(op->entry), jid);
     }
     r->db->batch_run(batch, mk_jid_text(op->entry->account).p, on_stored, op);
-}
-
-void
-sql_account_remove(struct mk_ev_account_remove *ev, void *arg)
-{
-    struct roster *r = arg;
-    struct mk_buf key = {0};
-
-    mk_buf_printf(&key, "%.*s@%.*s", MK_STR_ARG(ev->user), MK_STR_ARG(ev->domain));
-    for (size_t i = 0; i < MK_COUNT(r->sql.wipe); i++) {
-        if (ev->batch)
-            mk_sql_add(r->db, ev->batch, r->sql.wipe[i], MK_SQL_V_TEXT(ev->domain),
-                       MK_SQL_V_TEXT(ev->user));
-        else
-            mk_sql_exec(r->db, r->sql.wipe[i], mk_buf_cstr(&key), NULL, NULL,
-                        MK_SQL_V_TEXT(ev->domain), MK_SQL_V_TEXT(ev->user));
-    }
-    mk_buf_release(&key);
 }
