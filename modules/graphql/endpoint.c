@@ -125,9 +125,12 @@ prepare(struct call *c)
                              .viewer = &c->viewer,
                              .api = &c->graphql->table,
                              .limits = &limits};
+    const struct mk_option_list *categories = &c->graphql->categories[c->viewer.who];
     struct gql_prepared p;
 
     read_limits(c->graphql, &limits);
+    if (categories->count && !mk_http_is_unix(c->rq))
+        rq.categories = categories;
     gql_prepare(gql_schema_view(s, c->endpoint->schema), &rq, &p);
     gql_schema_unref(&s);
     c->plan = p.plan;
@@ -280,7 +283,7 @@ open_admin(struct graphql *g, struct mk_error *err)
     if (!tcp)
         mk_log(g->module, MK_LOG_INFO, "graphql.no_admin",
                "no API for administrators on TCP: option 'admin_password' is not set");
-    if (strcasecmp(conf->socket ? conf->socket : "", "none") != 0) {
+    if (conf->unix_socket) {
         path = conf->socket && *conf->socket ? mk_printf_new("unix:%s", conf->socket)
                                              : mk_printf_new("unix:%s/api.sock", mk_state_dir());
         all.items[all.count++] = path;

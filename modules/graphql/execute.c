@@ -3,6 +3,8 @@
 /* Operations, their fields, and who waits for whom. */
 #include "config.h"
 
+#include <stdio.h>
+
 #include "exec.h"
 
 /* Fields that are executed one after the other. */
@@ -51,6 +53,18 @@ gql_plan_unref(struct gql_plan **plan)
     gql_schema_unref(&p->schema);
     mk_free(p->source);
     mk_free(p);
+}
+
+bool
+gql_category_is_enabled(const struct gql_plan *p, const struct gql_type *t, const struct gql_field_def *def)
+{
+    if (!p->categories || !t->root || def->part->base)
+        return true;
+    for (size_t i = 0; i < p->categories->count; i++) {
+        if (strcmp(p->categories->items[i], def->name) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* -- the beginning and the end --------------------------------------------------------------- */
@@ -196,6 +210,15 @@ arguments_of(struct exec *e, struct place *at, struct gql_group *g)
 }
 
 static void
+tell_disabled(struct exec *e, struct place *at, struct gql_group *g)
+{
+    char text[200];
+
+    snprintf(text, sizeof(text), "Category %s is disabled.", g->def->name);
+    exec_fail_at(e, at, &g->nodes[0]->at, 1, "category_disabled", json_pack("{s:s}", "category", g->def->name), text);
+}
+
+static void
 exec_field(struct exec *e, struct counter *c, struct place *up, json_t *object, const struct gql_type *t,
            struct gql_group *g, const json_t *value)
 {
@@ -206,6 +229,10 @@ exec_field(struct exec *e, struct counter *c, struct place *up, json_t *object, 
     if (needs_place(g->def->type)) {
         at = GQL_NEW(&e->arena, struct place);
         *at = here;
+    }
+    if (!gql_category_is_enabled(e->plan, t, g->def)) {
+        tell_disabled(e, at, g);
+        return;
     }
     if (g->def->args || g->def->fn) {
         args = arguments_of(e, at, g);

@@ -22,7 +22,11 @@ struct gql_plan {
     /* Who asks. The texts live in the arena. */
     struct mk_gql_viewer viewer;
     const struct mk_graphql *api;
+    const struct mk_option_list *categories; /* that may be used; NULL: all */
 };
+
+/* May this field of a root be used? checkAuth and introspection always may. */
+bool gql_category_is_enabled(const struct gql_plan *p, const struct gql_type *t, const struct gql_field_def *def);
 
 /* Owned; `view`'s schema gets a reference, `source` is copied. */
 struct gql_plan *gql_plan_new(const struct gql_view *view, struct mk_str source);

@@ -23,9 +23,12 @@ static const struct mk_option options[] = {
     MK_OPTION_ADDRESSES(C, domain_listen_tls, NULL, 0, "the same with TLS"),
     MK_OPTION_STRING(C, admin_user, "admin", HOT, "name of the server's administrator in the API"),
     MK_OPTION_SECRET(C, admin_password, NULL, HOT, "and the password; empty: no API for administrators on TCP"),
-    MK_OPTION_PATH(C, socket, NULL, 0,
-                   "Unix socket for administrators, who need no password there; empty: api.sock in the state directory; none"),
-    MK_OPTION_SIZE(C, max_query, "100K", "1K", "16M", HOT, "longest query"),
+    MK_OPTION_BOOL(C, unix_socket, "yes", 0, "open a Unix socket for administrators, who need no password there"),
+    MK_OPTION_PATH(C, socket, NULL, 0, "where; empty: api.sock in the state directory"),
+    MK_OPTION_LIST(C, user_categories, NULL, 0, "categories that users may use; empty: all"),
+    MK_OPTION_LIST(C, admin_categories, NULL, 0, "categories that the administrator may use on TCP; empty: all"),
+    MK_OPTION_LIST(C, domain_categories, NULL, 0, "categories that administrators of domains may use; empty: all"),
+    MK_OPTION_SIZE(C, max_query, "100K", "1K", "16M", 0, "longest query"),
     MK_OPTION_INT(C, max_tokens, "20000", "100", "10000000", HOT, "words in a query"),
     MK_OPTION_INT(C, max_depth, "32", "3", "180", HOT, "levels of a query"),
     MK_OPTION_INT(C, max_fields, "2000", "10", "1000000", HOT, "fields that a query selects, with its fragments"),
@@ -74,6 +77,35 @@ init_metrics(struct graphql *g)
     }
 }
 
+/* Requests look at them whenever they like, and a configuration may go under them. */
+static void
+copy_categories(struct graphql *g)
+{
+    const struct graphql_conf *conf = conf_of(g);
+    const struct mk_option_list *from[WHO_COUNT] = {
+        [MK_GQL_IS_USER] = &conf->user_categories, [MK_GQL_IS_ADMIN] = &conf->admin_categories,
+        [MK_GQL_IS_DOMAIN_ADMIN] = &conf->domain_categories};
+
+    for (size_t i = 0; i < WHO_COUNT; i++) {
+        size_t count = from[i] ? from[i]->count : 0;
+
+        g->categories[i].count = count;
+        g->categories[i].items = mk_alloc((count + 1) * sizeof(char *));
+        for (size_t k = 0; k < count; k++)
+            g->categories[i].items[k] = mk_strdup(from[i]->items[k]);
+    }
+}
+
+static void
+free_categories(struct graphql *g)
+{
+    for (size_t i = 0; i < WHO_COUNT; i++) {
+        for (size_t k = 0; k < g->categories[i].count; k++)
+            mk_free(g->categories[i].items[k]);
+        mk_free(g->categories[i].items);
+    }
+}
+
 static int
 init(struct mk_module *m, struct mk_error *err)
 {
@@ -88,6 +120,7 @@ init(struct mk_module *m, struct mk_error *err)
     if (g->sasl && !MK_HAS(g->sasl, failed))
         return mk_fail(err, "module 'sasl' is older than this one");
     g->remember = remember_new((size_t)conf_of(g)->remember_entries);
+    copy_categories(g);
     init_metrics(g);
     if (registry_init(g, err) < 0 || stream_init(g, err) < 0 || forget_init(g, err) < 0)
         return -1;
@@ -113,6 +146,7 @@ unload(struct mk_module *m)
 
     registry_free(g);
     remember_free(&g->remember);
+    free_categories(g);
     mk_free(g->streams);
     mk_free(g);
 }

@@ -32,7 +32,9 @@ struct graphql_conf {
     struct mk_option_list domain_listen, domain_listen_tls;
     char *admin_user;
     char *admin_password;
+    bool unix_socket;
     char *socket;
+    struct mk_option_list user_categories, admin_categories, domain_categories;
     uint64_t max_query;
     int64_t max_tokens, max_depth, max_fields, max_aliases, max_complexity, max_introspection;
     int64_t max_subscriptions, subscription_queue;
@@ -40,6 +42,8 @@ struct graphql_conf {
     uint64_t remember;
     int64_t remember_entries;
 };
+
+#define WHO_COUNT (MK_GQL_IS_ADMIN + 1)
 
 enum place { PLACE_USER, PLACE_ADMIN, PLACE_DOMAIN, PLACES };
 
@@ -60,6 +64,7 @@ struct graphql {
     const struct mk_cluster *cluster; /* NULL: one node */
     struct mk_cluster_channel *channel;
     struct remember *remember;
+    struct mk_option_list categories[WHO_COUNT]; /* by who asks; none: all */
     struct mk_graphql table;
 
     /* -- registry.c: main thread, but for `schema` */

@@ -14,6 +14,7 @@ struct gql_request {
     const struct mk_gql_viewer *viewer;
     const struct mk_graphql *api;
     const struct gql_limits *limits;
+    const struct mk_option_list *categories; /* that may be used; NULL: all. Stays as long as the plan. */
 };
 
 enum gql_refusal {

@@ -267,6 +267,8 @@ find_source(struct gql_plan *plan, struct gql_arena *arena, struct place **up)
 
     *up = GQL_NEW(arena, struct place);
     (*up)->nullable = true;
+    if (g && g->def && !gql_category_is_enabled(plan, t, g->def))
+        return NULL;
     while (g && g->def && !g->next && !g->def->fn) {
         struct place *p = GQL_NEW(arena, struct place);
 
@@ -325,7 +327,7 @@ gql_subscribe(struct gql_plan *plan, size_t queue_max, const struct gql_subscrip
     s->arg = arg;
     g = find_source(plan, &s->arena, &up);
     if (!g) {
-        refuse(plan, plan->operation->at, "A subscription must select exactly one field of one category.", ops, arg);
+        refuse(plan, plan->operation->at, "A subscription must select exactly one field of one category that is enabled.", ops, arg);
         s->ended = true;
     } else if (!start(s, g, up, &err)) {
         refuse(plan, err.at, err.text, ops, arg);

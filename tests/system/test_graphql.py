@@ -211,6 +211,16 @@ def test_what_skip_leaves_out_needs_no_permission(node):
     assert domain_admin(node)(query, {"no": True}).status == 401
 
 
+def test_categories_can_be_left_out_of_an_endpoint(own):
+    node = own(CONFIG.replace("[module:graphql]\n", "[module:graphql]\nuser_categories = stanza, roster\nadmin_categories = session\n"))
+    for ask in (api.user(node, "alice"), tcp_admin(node)):
+        answer = ask("{ t { asked } checkAuth { authStatus } }")
+        assert answer.json["data"] == {"t": None, "checkAuth": {"authStatus": "AUTHORIZED"}}
+        assert answer.errors[0]["extensions"] == {"code": "category_disabled", "category": "t"}
+    for ask in (api.admin(node), domain_admin(node)):
+        assert ask("{ t { asked } }").data
+
+
 # -- requests
 
 def test_a_query_comes_by_get_and_by_post_in_three_forms(node):
