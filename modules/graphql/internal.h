@@ -52,15 +52,15 @@ struct graphql;
 struct endpoint {
     struct graphql *graphql;
     enum place place;
-    const char *name;   /* of the place: "graphql_user" */
-    unsigned schema;    /* enum mk_gql_schema */
+    const char *name; /* of the place: "graphql_user" */
+    unsigned schema;  /* enum mk_gql_schema */
 };
 
 struct graphql {
     struct mk_module *module;
     const struct mk_http *http;
     struct endpoint endpoints[PLACES];
-    const struct mk_sasl *sasl;     /* NULL: no users */
+    const struct mk_sasl *sasl;       /* NULL: no users */
     const struct mk_cluster *cluster; /* NULL: one node */
     struct mk_cluster_channel *channel;
     struct remember *remember;
@@ -70,8 +70,8 @@ struct graphql {
     /* -- registry.c: main thread, but for `schema` */
     struct gql_part **parts; /* the first is the base */
     size_t part_count;
-    bool *left_out;          /* parts that do not fit, because another one has gone */
-    struct gql_schema *schema; /* RCU */
+    bool *left_out;                      /* parts that do not fit, because another one has gone */
+    struct gql_schema *schema;           /* RCU */
     struct domain_admins *domain_admins; /* RCU; NULL: nobody knows any */
 
     struct stream **streams; /* those of each worker */
@@ -117,13 +117,13 @@ struct call {
     const struct endpoint *endpoint;
     struct mk_http_request *rq;
     struct mk_gql_viewer viewer;
-    char *domain;               /* owned: what viewer.domain points to */
+    char *domain; /* owned: what viewer.domain points to */
     /* decoded */
     struct mk_buf query;
     char *operation;
     json_t *variables;
-    bool by_form;               /* as a web page of another site could have sent it */
-    bool authorized;            /* credentials came with it */
+    bool by_form;    /* as a web page of another site could have sent it */
+    bool authorized; /* credentials came with it */
     struct gql_plan *plan;
 };
 
