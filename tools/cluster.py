@@ -8,9 +8,9 @@ start I | stop I | restart I | kill I                   one node: start, stop po
 status                                                  what each node says
 down                                                    stop all, and the database
 
-Node I listens for clients on BASE+I (5222 if not said), for HTTP (/readyz, /metrics) on BASE+300+I and for other nodes
-on BASE+400+I; its control socket, pid file
-and log are in var/cluster/I/. The database is a PostgreSQL of our own in var/cluster/postgres/, or one file of SQLite.
+Node I listens for clients on BASE+I (5222 if not said), for the API of users on BASE+100+I and of administrators on BASE+200+I
+(name admin, password secret; /console too), for HTTP (/readyz, /metrics) on BASE+300+I and for other nodes on BASE+400+I; its
+sockets, pid file and log are in var/cluster/I/. The database is a PostgreSQL of our own in var/cluster/postgres/, or one file of SQLite.
 """
 import argparse
 import json
@@ -130,7 +130,8 @@ def start(plan, i):
     base = plan["port"]
     settings = {"meerkat.module_path": f"{plan['build']}/.libs", "meerkat.state_dir": folder, "meerkat.node": f"node{i}",
                 "c2s.listen": f"127.0.0.1:{base + i}", "http.listen": f"127.0.0.1:{base + 300 + i}",
-                "cets.listen": f"127.0.0.1:{base + 400 + i}"}
+                "graphql.user_listen": f"127.0.0.1:{base + 100 + i}", "graphql.admin_listen": f"127.0.0.1:{base + 200 + i}",
+                "graphql.admin_password": "secret", "cets.listen": f"127.0.0.1:{base + 400 + i}"}
     if plan["sqlite"]:
         settings["rdbms_sqlite.file"] = STATE / "shared.sqlite3"
     else:
@@ -185,6 +186,7 @@ def up(args, build):
     print(f"{args.count} nodes are in sync after {time.monotonic() - began:.1f} s")
     for i in range(args.count):
         print(f"node {i}: clients on 127.0.0.1:{args.port + i}, HTTP on 127.0.0.1:{args.port + 300 + i}, "
+              f"console at http://127.0.0.1:{args.port + 200 + i}/console, "
               f"log in {(folder_of(i) / 'log').relative_to(ROOT)}")
 
 

@@ -47,7 +47,12 @@ def namespace(tmp_path_factory):
 
 
 def rolled_out():
-    sh("kubectl rollout status sts/meerkat --timeout=180s")
+    """Waits until all pods are new and Ready; what they say is shown when they do not come."""
+    if quiet("kubectl rollout status sts/meerkat --timeout=180s") is None:
+        for command in ("kubectl get pods", "kubectl get events --sort-by=.lastTimestamp | tail -20",
+                        "kubectl logs --prefix --tail=20 -l app.kubernetes.io/name=meerkat"):
+            sh(command)
+        pytest.fail("the pods did not become ready in 180 s")
 
 
 def pods():

@@ -85,6 +85,15 @@ struct mk_ev_account_remove {
 };
 MK_NOTICE(account_remove, struct mk_ev_account_remove)
 
+/* An account has another password from now on, or is gone: what was found out about the old one is worth nothing any more. Fired
+ * before who asked for it is answered. Cannot be held. */
+struct mk_ev_account_password {
+    struct mk_hook_head head;
+    struct mk_host *host;
+    struct mk_str user;                 /* prepared local part */
+};
+MK_NOTICE(account_password, struct mk_ev_account_password)
+
 /* -- conveniences ----------------------------------------------------------------------------- */
 
 /* All backends, in the order in which they are asked. Of a module's state, filled in start. */

@@ -22,6 +22,7 @@
  *
  *   static const struct mk_gql_resolver resolvers[] = {{"ClockQuery", "now", now}, {0}};
  *
+ *   static const char *const after[] = {"graphql", NULL};                in the descriptor; link with -ljansson
  *   gql = mk_graphql_get(m);                                             in init; NULL: no such API here
  *   if (gql && gql->add(gql->self, m, MK_GQL_ADMIN, sdl, resolvers, NULL, err) < 0)
  *       return -1;
@@ -50,7 +51,7 @@ enum mk_gql_schema {
 };
 
 enum mk_gql_who {
-    MK_GQL_NOBODY,                      /* no credentials: introspection and checkAuth alone */
+    MK_GQL_NOBODY,                      /* no credentials: introspection, and what is not protected */
     MK_GQL_IS_USER,
     MK_GQL_IS_DOMAIN_ADMIN,
     MK_GQL_IS_ADMIN,
@@ -79,15 +80,25 @@ struct mk_gql_resolver {
  */
 typedef json_t *(*mk_gql_scalar_fn)(const json_t *value, struct mk_error *err);
 
+enum mk_gql_domain_admin {
+    MK_GQL_PASSWORD_RIGHT,
+    MK_GQL_PASSWORD_WRONG,              /* or the domain has no administrator */
+    MK_GQL_PASSWORD_UNKNOWN,            /* it cannot be found out now */
+};
+typedef void (*mk_gql_domain_admin_done_fn)(enum mk_gql_domain_admin result, void *done_arg);
+typedef void (*mk_gql_domain_admin_fn)(const char *domain, const char *password, mk_gql_domain_admin_done_fn done,
+                                       void *done_arg, void *arg);
+
 #define MK_GRAPHQL_ABI 1
 struct mk_graphql {
     uint32_t size;
     void *self;
     /*
-     * Adds SDL to the schemas in `schemas` (enum mk_gql_schema). Types of the base (docs/graphql.md) and of other modules may be
-     * used; the roots and other types are extended with "extend type". Shared by both schemas: what both name must be defined once.
-     * Resolvers apply to the types that this call defines or extends; each must exist. On a mistake -1, with the
-     * line and column in `sdl`. The schemas as a whole are checked before the server is ready. In init.
+     * Adds SDL to the schemas in `schemas` (enum mk_gql_schema). Types of the base (docs/graphql.md) may be used, and those of modules
+     * that were started before: name them in `after`. The roots and other types are extended with "extend type". All modules and both
+     * schemas share one set of types, each defined once; a schema shows what its roots lead to. Resolvers apply to the fields
+     * that this call defines; each must exist. On a mistake -1, with the line and column in `sdl`, and nothing has changed. When a module
+     * goes whose types another one uses, what that one has added is left out too, until they are back. In init.
      */
     int (*add)(void *self, struct mk_module *m, unsigned schemas, const char *sdl,
                const struct mk_gql_resolver *resolvers, void *arg, struct mk_error *err);
@@ -118,6 +129,12 @@ struct mk_graphql {
     bool (*is_subscription)(const struct mk_gql_field *f);
     void (*next)(struct mk_gql_field *f, json_t *value);
     void (*on_end)(struct mk_gql_field *f, mk_gql_fn fn, void *arg);
+
+    /*
+     * The administrators of domains: fn says whether a password is that of `admin` at a domain (prepared). It answers by
+     * done(result, done_arg) on the same worker, once, at once or later. One module knows them. In init.
+     */
+    int (*domain_admins)(void *self, struct mk_module *m, mk_gql_domain_admin_fn fn, void *arg, struct mk_error *err);
 };
 
 /* What every field begins with. */

@@ -74,6 +74,21 @@ struct mk_ev_sasl2_done {
 MK_NOTICE(bind2_bound, struct mk_ev_sasl2_done)
 MK_NOTICE(sasl2_success, struct mk_ev_sasl2_done)
 
+enum mk_sasl_check_result {
+    MK_SASL_OK,
+    MK_SASL_WRONG,          /* the password, or there is no such account */
+    MK_SASL_LOCKED,         /* too many were wrong: later */
+    MK_SASL_UNAVAILABLE,    /* the accounts cannot be asked now */
+};
+typedef void (*mk_sasl_check_fn)(enum mk_sasl_check_result result, void *arg);
+
+struct mk_sasl_check {
+    struct mk_host *host;
+    struct mk_str user;     /* prepared local part */
+    struct mk_str password; /* as it was sent */
+    const char *address;    /* of who asks, without port; NULL or "": counts for nobody */
+};
+
 #define MK_SASL_ABI 1
 struct mk_sasl {
     uint32_t size;
@@ -94,6 +109,15 @@ struct mk_sasl {
     void (*not_resumed)(void *self, struct mk_sasl2 **login);
     /* There is no session any more that could be answered. Takes `*login`. Any thread. */
     void (*abandon)(void *self, struct mk_sasl2 **login);
+    /*
+     * For modules that have a protocol of their own (HTTP): is this the account's password? Under the same limits as log-ins
+     * of streams: wrong passwords are counted, and a name without an account takes as long as another. fn is called once, on
+     * this worker, perhaps at once. Worker.
+     */
+    void (*check)(void *self, struct mk_module *m, const struct mk_sasl_check *what, mk_sasl_check_fn fn, void *arg);
+    /* The limits alone, for passwords that are no account's. `account` is any text that is no JID, or NULL. Any thread. */
+    bool (*is_locked)(void *self, const char *address, const char *account);
+    void (*failed)(void *self, const char *address, const char *account);
 };
 
 MK_END

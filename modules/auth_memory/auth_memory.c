@@ -98,6 +98,7 @@ init(struct mk_module *m, struct mk_error *err)
             return -1;
     }
     self->account_remove = mk_define_account_remove(m, NULL, NULL);
+    self->account_password = mk_define_account_password(m, NULL, NULL);
     request_table(self);
     return mk_service_provide(m, "auth", MK_AUTH_ABI, &self->table, err);
 }

@@ -23,7 +23,7 @@ struct account;
 struct auth_memory {
     struct mk_module *module;
     const struct mk_sessions *sessions; /* NULL: nobody keeps them */
-    struct mk_hook *account_remove;
+    struct mk_hook *account_remove, *account_password;
     unsigned iterations;
     unsigned hashes;      /* bits */
     pthread_mutex_t lock; /* over the buckets */

@@ -43,6 +43,14 @@ tell(struct auth_memory *self, const char *event, struct mk_host *host, struct m
     mk_buf_release(&text);
 }
 
+static void
+fire_password(struct auth_memory *self, struct mk_host *host, struct mk_str user)
+{
+    struct mk_ev_account_password ev = {MK_EVENT(struct mk_ev_account_password), .host = host, .user = user};
+
+    mk_fire_account_password(self->account_password, &ev);
+}
+
 /* -- on the offload pool ---- */
 
 static void
@@ -82,6 +90,8 @@ done(void *arg)
         break;
     case SET_PASSWORD:
         r->ok = store_put(r->self, r->host, user, &r->cred, STORE_OLD);
+        if (r->ok)
+            fire_password(r->self, r->host, user);
         finish(r, r->ok ? MK_AUTH_OK : MK_AUTH_NO_ACCOUNT);
         break;
     }
@@ -200,6 +210,7 @@ remove_account(void *arg, struct mk_host *host, struct mk_str user, mk_auth_fn f
     }
     copy = mk_str_dup(user);
     mk_fire_account_remove(self->account_remove, &ev);
+    fire_password(self, host, mk_str_of(copy));
     tell(self, "user_removed", host, mk_str_of(copy));
     fn(MK_AUTH_OK, fn_arg); /* may free what `user` points to */
     close_sessions(self, host, mk_str_of(copy));

@@ -125,6 +125,7 @@ init(struct mk_module *m, struct mk_error *err)
         return -1;
     prepare(self);
     self->account_remove = mk_define_account_remove(m, NULL, NULL);
+    self->account_password = mk_define_account_password(m, NULL, NULL);
     self->upgraded = mk_counter_new(m, "auth_rows_upgraded_total", NULL,
                                     "Accounts whose password was plain text and got keys instead");
     return mk_service_provide(m, "auth", MK_AUTH_ABI, &self->table, err);

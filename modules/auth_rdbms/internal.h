@@ -21,7 +21,7 @@ struct auth_rdbms {
     struct mk_module *module;
     const struct mk_rdbms *db;
     const struct mk_sessions *sessions; /* NULL: nobody keeps them */
-    struct mk_hook *account_remove;
+    struct mk_hook *account_remove, *account_password;
     struct mk_sql_stmt *select, *insert, *update, *upgrade, *remove, *list, *count;
     struct mk_counter upgraded;
     struct mk_auth table;

@@ -44,9 +44,20 @@ op_password(struct op *op, struct mk_str password)
     return 0;
 }
 
+static void
+fire_password(struct op *op)
+{
+    struct mk_ev_account_password ev = {MK_EVENT(struct mk_ev_account_password), .host = op->host,
+                                        .user = mk_buf_str(&op->user)};
+
+    mk_fire_account_password(op->self->account_password, &ev);
+}
+
 void
 op_finish(struct op *op, enum mk_auth_result result)
 {
+    if (result == MK_AUTH_OK && (op->kind == OP_SET_PASSWORD || op->kind == OP_REMOVE))
+        fire_password(op);
     if (op->kind == OP_LOOKUP)
         op->lookup_fn(result, result == MK_AUTH_OK ? &op->cred : NULL, op->arg);
     else

@@ -17,7 +17,7 @@ refuse(struct call *c, int status, const char *code, const char *message)
 static bool
 take_variables_text(struct call *c, const char *text, size_t len)
 {
-    json_t *v = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+    json_t *v = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 
     if (len == 0)
         return true;
@@ -58,7 +58,7 @@ take_json_variables(struct call *c, json_t *v)
 static bool
 take_json(struct call *c, struct mk_str body)
 {
-    json_t *all = json_loadb(body.p, body.len, JSON_REJECT_DUPLICATES, NULL), *query, *operation;
+    json_t *all = json_loadb(body.p, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL), *query, *operation;
     bool good = false;
 
     query = json_object_get(all, "query");

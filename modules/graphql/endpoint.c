@@ -3,12 +3,14 @@
 /* Places and routes, and what a request is answered with. */
 #include "config.h"
 
+#include <stdlib.h>
 #include <strings.h>
 
 #include "internal.h"
 
 #define PATH "/api/graphql"
 #define JSON "application/json; charset=utf-8"
+#define GRAPHQL_JSON "application/graphql-response+json; charset=utf-8"
 
 /* -- a request ------------------------------------------------------------------------------- */
 
@@ -40,8 +42,17 @@ call_free(struct call **call)
     mk_free(c);
 }
 
-static void
-answer(struct call *c, int status, json_t *response)
+/* A newer client says that it knows the newer name of what it gets. */
+static const char *
+answer_type(const struct call *c)
+{
+    const char *accept = mk_http_header(c->rq, "Accept");
+
+    return accept && strstr(accept, "application/graphql-response+json") ? GRAPHQL_JSON : JSON;
+}
+
+void
+call_answer(struct call *c, int status, json_t *response)
 {
     char *text = json_dumps(response, JSON_COMPACT | JSON_REAL_PRECISION(17));
 
@@ -49,18 +60,18 @@ answer(struct call *c, int status, json_t *response)
         mk_counter_add(c->graphql->errors_total[c->endpoint->place], 1);
     json_decref(response);
     if (text)
-        mk_http_answer(c->rq, status, JSON, mk_str_of(text));
+        mk_http_answer(c->rq, status, answer_type(c), mk_str_of(text));
     else
         mk_http_answer(c->rq, 500, JSON, MK_STR("{\"errors\":[{\"message\":\"Internal server error.\","
                                                 "\"extensions\":{\"code\":\"internal_server_error\"}}]}"));
-    mk_free(text);
+    free(text);
     call_free(&c);
 }
 
 void
 call_refuse(struct call *c, int status, json_t *errors)
 {
-    answer(c, status, json_pack("{s:o}", "errors", errors));
+    call_answer(c, status, json_pack("{s:o}", "errors", errors));
 }
 
 void
@@ -75,7 +86,7 @@ call_refuse_text(struct call *c, int status, const char *code, const char *messa
 static void
 on_done(json_t *response, void *arg)
 {
-    answer(arg, 200, response);
+    call_answer(arg, 200, response);
 }
 
 static void
@@ -98,7 +109,7 @@ refuse_prepared(struct call *c, struct gql_prepared *p)
     if (p->refusal == GQL_OVER_LIMIT)
         mk_counter_add(c->graphql->limited[p->limit], 1);
     if (p->refusal == GQL_FORBIDDEN)
-        mk_http_set_header(c->rq, "WWW-Authenticate", "Basic realm=\"Meerkat\", charset=\"UTF-8\"");
+        call_challenge(c);
     call_refuse(c, p->refusal == GQL_FORBIDDEN ? 401 : 400, p->errors);
 }
 
@@ -126,10 +137,65 @@ prepare(struct call *c)
     return false;
 }
 
+/* -- requests that a web page of another site could send ------------------------------------- */
+
+/* "https://example.org:8443/page" and "example.org:8443"; NULL is nowhere. */
+static bool
+is_of_host(const char *url, const char *host)
+{
+    const char *start = url ? strstr(url, "://") : NULL;
+    size_t len;
+
+    if (!start || !host)
+        return false;
+    start += 3;
+    len = strcspn(start, "/?#");
+    return len == strlen(host) && strncasecmp(start, host, len) == 0;
+}
+
+/*
+ * A browser sends credentials of Basic authentication by itself once somebody has typed them, also with what another site makes it
+ * ask. It tells where that came from, and programs that are no browsers say nothing.
+ */
+static bool
+is_cross_site(const struct call *c)
+{
+    const char *site = mk_http_header(c->rq, "Sec-Fetch-Site");
+    const char *origin = mk_http_header(c->rq, "Origin");
+    const char *referer = mk_http_header(c->rq, "Referer");
+    const char *host = mk_http_header(c->rq, "Host");
+
+    if (site)
+        return strcasecmp(site, "same-origin") != 0 && strcasecmp(site, "none") != 0;
+    if (origin)
+        return !is_of_host(origin, host);
+    return referer && !is_of_host(referer, host);
+}
+
+/* Bodies of JSON need the server's consent first (CORS), so that they cannot be sent from elsewhere unasked. */
+static bool
+may_change(struct call *c)
+{
+    if (c->plan->operation->operation != GQL_MUTATION || !c->by_form || mk_http_is_unix(c->rq))
+        return true;
+    if (!c->authorized) {
+        call_challenge(c);
+        call_refuse_text(c, 401, "no_permissions", "A mutation by GET or by a form needs an Authorization header.");
+        return false;
+    }
+    if (!is_cross_site(c))
+        return true;
+    mk_counter_add(c->graphql->cross_site, 1);
+    call_refuse_text(c, 403, "cross_site_request", "A mutation by GET or by a form cannot come from another site.");
+    return false;
+}
+
+/* -- what is asked for ----------------------------------------------------------------------- */
+
 static void
 run(struct call *c)
 {
-    if (!call_decode(c) || !prepare(c))
+    if (!call_decode(c) || !prepare(c) || !may_change(c))
         return;
     if (c->plan->operation->operation == GQL_SUBSCRIPTION)
         call_refuse_text(c, 400, "unsupported_operation", "Subscriptions are at " PATH "/sse.");
@@ -138,9 +204,26 @@ run(struct call *c)
 }
 
 static void
+run_stream(struct call *c)
+{
+    if (!call_decode(c) || !prepare(c))
+        return;
+    if (c->plan->operation->operation == GQL_SUBSCRIPTION)
+        stream_start(c);
+    else
+        call_refuse_text(c, 400, "unsupported_operation", "Queries and mutations are at " PATH ".");
+}
+
+static void
 on_request(struct mk_http_request *rq, void *arg)
 {
     call_identify(call_new(rq, arg), run);
+}
+
+static void
+on_stream(struct mk_http_request *rq, void *arg)
+{
+    call_identify(call_new(rq, arg), run_stream);
 }
 
 /* -- places ---------------------------------------------------------------------------------- */
@@ -161,7 +244,8 @@ endpoint_init(struct graphql *g, struct mk_error *err)
         struct endpoint *ep = &g->endpoints[i];
 
         *ep = (struct endpoint){g, (enum place)i, places[i].name, places[i].schema};
-        if (mk_http_route(g->http, g->module, ep->name, MK_HTTP_GET | MK_HTTP_POST, PATH, on_request, ep, err) < 0)
+        if (mk_http_route(g->http, g->module, ep->name, MK_HTTP_GET | MK_HTTP_POST, PATH, on_request, ep, err) < 0 ||
+            mk_http_route(g->http, g->module, ep->name, MK_HTTP_GET | MK_HTTP_POST, PATH "/sse", on_stream, ep, err) < 0)
             return -1;
     }
     return 0;
@@ -212,8 +296,12 @@ endpoint_start(struct graphql *g, struct mk_error *err)
 {
     const struct graphql_conf *conf = conf_of(g);
 
-    if (open_admin(g, err) < 0 ||
-        open_place(g, PLACE_USER, &conf->user_listen, &conf->user_listen_tls, err) < 0)
+    if (open_admin(g, err) < 0)
+        return -1;
+    if (!g->sasl)
+        mk_log(g->module, MK_LOG_INFO, "graphql.no_users", "no API for users: module 'sasl', which knows their passwords, "
+               "is not enabled");
+    else if (open_place(g, PLACE_USER, &conf->user_listen, &conf->user_listen_tls, err) < 0)
         return -1;
     return open_place(g, PLACE_DOMAIN, &conf->domain_listen, &conf->domain_listen_tls, err);
 }

@@ -33,6 +33,13 @@ static const struct mk_option options[] = {
     MK_OPTION_INT(C, max_complexity, "200000", "10", "1000000000", HOT,
                   "fields of an answer, where a list is reckoned with its argument limit, or with 10 items"),
     MK_OPTION_INT(C, max_introspection, "2", "0", "20", HOT, "lists of the schema in each other that introspection may ask for"),
+    MK_OPTION_INT(C, max_subscriptions, "10000", "0", "10000000", HOT, "subscriptions that are open at once"),
+    MK_OPTION_INT(C, subscription_queue, "1000", "1", "1000000", HOT,
+                  "values of a subscription that may wait; a client that is slower than that is cut"),
+    MK_OPTION_PERIOD(C, keepalive, "30s", "0", "1h", HOT, "how often a subscription says that it is still there; 0: never"),
+    MK_OPTION_PERIOD(C, remember, "10s", "0", "5m", HOT,
+                     "how long a user's password that was right is not checked again; 0: each request is checked"),
+    MK_OPTION_INT(C, remember_entries, "4096", "4", "1048576", 0, "passwords that are remembered"),
     MK_OPTION_END};
 
 #undef C
@@ -49,20 +56,22 @@ init_metrics(struct graphql *g)
         g->errors_total[i] =
             mk_counter_new(g->module, "graphql_errors_total", labels, "Requests to the API whose answer has errors");
     }
+    g->wrong = mk_counter_new(g->module, "graphql_refused_total", "reason=\"password\"", "Requests to the API that were refused");
+    g->locked = mk_counter_new(g->module, "graphql_refused_total", "reason=\"throttled\"", "Requests to the API that were refused");
+    g->cross_site =
+        mk_counter_new(g->module, "graphql_refused_total", "reason=\"cross_site\"", "Requests to the API that were refused");
+    g->subscriptions_limited =
+        mk_counter_new(g->module, "graphql_refused_total", "reason=\"subscriptions\"", "Requests to the API that were refused");
+    g->remembered = mk_counter_new(g->module, "graphql_passwords_remembered_total", NULL,
+                                   "Requests of users whose password was right a moment ago");
+    g->slow = mk_counter_new(g->module, "graphql_subscriptions_slow_total", NULL,
+                             "Subscriptions that ended because their client was too slow");
+    g->subscriptions = mk_gauge_new(g->module, "graphql_subscriptions", NULL, "Subscriptions that are open");
     for (size_t i = 0; i < GQL_LIMITS; i++) {
         snprintf(labels, sizeof(labels), "limit=\"%s\"", gql_limit_names[i]);
         g->limited[i] = mk_counter_new(g->module, "graphql_limited_total", labels,
                                        "Requests to the API that asked for more than a limit allows");
     }
-}
-
-static void
-find_backends(struct graphql *g)
-{
-    const struct mk_auth *auth;
-
-    for (size_t n = 0; n < BACKENDS_MAX && (auth = mk_service_nth(g->module, "auth", MK_AUTH_ABI, n)); n++)
-        g->backends[g->backend_count++] = auth;
 }
 
 static int
@@ -75,9 +84,12 @@ init(struct mk_module *m, struct mk_error *err)
     g->http = mk_http_get(m, err);
     if (!g->http)
         return -1;
-    find_backends(g);
+    g->sasl = mk_service_nth(m, "sasl", MK_SASL_ABI, 0);
+    if (g->sasl && !MK_HAS(g->sasl, failed))
+        return mk_fail(err, "module 'sasl' is older than this one");
+    g->remember = remember_new((size_t)conf_of(g)->remember_entries);
     init_metrics(g);
-    if (registry_init(g, err) < 0)
+    if (registry_init(g, err) < 0 || stream_init(g, err) < 0 || forget_init(g, err) < 0)
         return -1;
     return endpoint_init(g, err);
 }
@@ -89,15 +101,24 @@ start(struct mk_module *m, struct mk_error *err)
 }
 
 static void
+stop(struct mk_module *m)
+{
+    stream_stop(mk_module_get(m));
+}
+
+static void
 unload(struct mk_module *m)
 {
     struct graphql *g = mk_module_get(m);
 
     registry_free(g);
+    remember_free(&g->remember);
+    mk_free(g->streams);
     mk_free(g);
 }
 
 MK_MODULE(.name = "graphql", .version = "1.0", .summary = "the API of administrators and users: GraphQL over HTTP",
-          .depends = (const char *const[]){"http", NULL}, .after = (const char *const[]){"auth", "sasl", "tls", NULL},
+          .depends = (const char *const[]){"http", NULL}, .after = (const char *const[]){"auth", "cets", "sasl", "tls", NULL},
           .provides = (const char *const[]){"graphql", NULL}, .options = options,
-          .conf_size = sizeof(struct graphql_conf), .init = init, .start = start, .unload = unload);
+          .conf_size = sizeof(struct graphql_conf), .init = init, .start = start, .stop = stop,
+          .unload = unload);

@@ -60,50 +60,92 @@ registry_schema(struct graphql *g)
     return gql_schema_ref(__atomic_load_n(&g->schema, __ATOMIC_ACQUIRE));
 }
 
-/* The parts that fit together, one after the other: what another part needs and is gone takes that one with it. */
+/* Those that are not left out. */
 static struct gql_schema *
-make_what_fits(struct graphql *g)
+make_of(struct graphql *g, struct gql_part *more, struct mk_error *err)
 {
-    struct gql_part **fit = mk_alloc(g->part_count * sizeof(*fit));
-    struct gql_schema *s = NULL;
-    struct mk_error err;
+    struct gql_part **fit = mk_alloc((g->part_count + 1) * sizeof(*fit));
+    struct gql_schema *s;
     size_t count = 0;
 
     for (size_t i = 0; i < g->part_count; i++) {
-        struct gql_schema *more;
-
-        fit[count] = g->parts[i];
-        more = gql_schema_new(fit, count + 1, NULL, &err);
-        g->left_out[i] = !more;
-        if (!more) {
-            mk_log(g->module, MK_LOG_WARN, "graphql.left_out", "what module '%s' adds to the API is left out: %s",
-                   g->parts[i]->name, err.text);
-            continue;
-        }
-        count++;
-        gql_schema_unref(&s);
-        s = more;
+        if (!g->left_out[i])
+            fit[count++] = g->parts[i];
     }
+    if (more)
+        fit[count++] = more;
+    s = gql_schema_new(fit, count, NULL, err);
     mk_free(fit);
     return s;
 }
 
-static struct gql_schema *
-make_all(struct graphql *g, struct mk_error *err)
+static bool
+some_are_left_out(const struct graphql *g)
 {
     for (size_t i = 0; i < g->part_count; i++) {
         if (g->left_out[i])
-            return NULL;
+            return true;
     }
-    return gql_schema_new(g->parts, g->part_count, NULL, err);
+    return false;
+}
+
+/*
+ * As many parts as fit together: what another part needs and is gone takes that one with it, until it is back. Each round
+ * may make room for the next.
+ */
+static struct gql_schema *
+make_what_fits(struct graphql *g)
+{
+    struct gql_schema *s = NULL;
+    bool more = true;
+
+    for (size_t i = 0; i < g->part_count; i++)
+        g->left_out[i] = true;
+    while (more) {
+        more = false;
+        for (size_t i = 0; i < g->part_count; i++) {
+            struct gql_schema *larger;
+
+            if (!g->left_out[i])
+                continue;
+            larger = make_of(g, g->parts[i], NULL);
+            if (!larger)
+                continue;
+            g->left_out[i] = false;
+            more = true;
+            gql_schema_unref(&s);
+            s = larger;
+        }
+    }
+    return s;
 }
 
 static void
+tell_left_out(struct graphql *g)
+{
+    struct mk_error err = {""};
+
+    for (size_t i = 0; i < g->part_count; i++) {
+        struct gql_schema *s = g->left_out[i] ? make_of(g, g->parts[i], &err) : NULL;
+
+        if (g->left_out[i])
+            mk_log(g->module, MK_LOG_WARN, "graphql.left_out", "what module '%s' adds to the API is left out: %s",
+                   g->parts[i]->name, err.text);
+        gql_schema_unref(&s);
+    }
+}
+
+/* After a part has gone. */
+static void
 rebuild(struct graphql *g)
 {
-    struct gql_schema *s = make_all(g, NULL);
+    struct gql_schema *s = some_are_left_out(g) ? NULL : make_of(g, NULL, NULL);
 
-    publish(g, s ? s : make_what_fits(g));
+    if (!s) {
+        s = make_what_fits(g);
+        tell_left_out(g);
+    }
+    publish(g, s);
 }
 
 static void
@@ -143,26 +185,9 @@ undo_add(void *thing)
         rebuild(g);
         break;
     }
+    stream_end_part(g, a->part);
     gql_part_unref(&a->part);
     mk_free(a);
-}
-
-/* Parts that do not fit today must not keep a good one from being added. */
-static struct gql_schema *
-try_with(struct graphql *g, struct gql_part *p, struct mk_error *err)
-{
-    struct gql_part **fit = mk_alloc((g->part_count + 1) * sizeof(*fit)), *culprit = NULL;
-    struct gql_schema *s;
-    size_t count = 0;
-
-    for (size_t i = 0; i < g->part_count; i++) {
-        if (!g->left_out[i])
-            fit[count++] = g->parts[i];
-    }
-    fit[count++] = p;
-    s = gql_schema_new(fit, count, &culprit, err);
-    mk_free(fit);
-    return s;
 }
 
 static int
@@ -179,7 +204,8 @@ svc_add(void *self, struct mk_module *m, unsigned schemas, const char *sdl, cons
     p->module = m;
     p->resolvers = resolvers;
     p->arg = arg;
-    s = try_with(g, p, err);
+    /* Parts that do not fit today must not keep a good one from being added. */
+    s = make_of(g, p, err);
     if (!s) {
         gql_part_unref(&p);
         return -1;
@@ -187,12 +213,8 @@ svc_add(void *self, struct mk_module *m, unsigned schemas, const char *sdl, cons
     append(g, p);
     publish(g, s);
     /* It may be what others have missed. */
-    for (size_t i = 0; i < g->part_count; i++) {
-        if (g->left_out[i]) {
-            publish(g, make_what_fits(g));
-            break;
-        }
-    }
+    if (some_are_left_out(g))
+        publish(g, make_what_fits(g));
     a = mk_alloc(sizeof(*a));
     *a = (struct added){g, gql_part_ref(p)};
     mk_module_own(m, undo_add, a);
@@ -229,7 +251,7 @@ svc_scalar(void *self, struct mk_module *m, const char *name, mk_gql_scalar_fn f
     *r = (struct gql_scalar_reader){mk_strdup(name), fn, p->readers};
     p->readers = r;
     /* Defaults that its function refuses are a mistake of the text. */
-    s = make_all(g, err);
+    s = make_of(g, NULL, err);
     if (!s) {
         p->readers = r->next;
         mk_free((char *)(uintptr_t)r->name);
@@ -237,6 +259,63 @@ svc_scalar(void *self, struct mk_module *m, const char *name, mk_gql_scalar_fn f
         return -1;
     }
     publish(g, s);
+    return 0;
+}
+
+/* -- administrators of domains --------------------------------------------------------------- */
+
+struct domain_admins *
+domain_admins_ref(struct graphql *g)
+{
+    struct domain_admins *d = __atomic_load_n(&g->domain_admins, __ATOMIC_ACQUIRE);
+
+    if (d)
+        __atomic_fetch_add(&d->refs, 1, __ATOMIC_RELAXED);
+    return d;
+}
+
+void
+domain_admins_unref(struct domain_admins **admins)
+{
+    struct domain_admins *d = *admins;
+
+    *admins = NULL;
+    if (d && __atomic_fetch_sub(&d->refs, 1, __ATOMIC_ACQ_REL) == 1)
+        mk_free(d);
+}
+
+static void
+free_domain_admins(void *admins)
+{
+    struct domain_admins *d = admins;
+
+    domain_admins_unref(&d);
+}
+
+static void
+undo_domain_admins(void *thing)
+{
+    struct domain_admins *d = thing;
+
+    __atomic_store_n(&d->gone, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&d->graphql->domain_admins, NULL, __ATOMIC_RELEASE);
+    /* A worker may have read it and not counted itself yet. */
+    mk_rcu_defer(free_domain_admins, d);
+}
+
+static int
+svc_domain_admins(void *self, struct mk_module *m, mk_gql_domain_admin_fn fn, void *arg, struct mk_error *err)
+{
+    struct graphql *g = self;
+    struct domain_admins *d;
+
+    if (g->domain_admins)
+        return mk_fail(err, "module '%s' knows the administrators of domains already",
+                       mk_module_name(g->domain_admins->module));
+    d = mk_zalloc(sizeof(*d));
+    *d = (struct domain_admins){.refs = 1, .graphql = g, .module = m, .fn = fn, .arg = arg};
+    __atomic_store_n(&g->domain_admins, d, __ATOMIC_RELEASE);
+    mk_module_own(m, undo_domain_admins, d);
     return 0;
 }
 
@@ -269,6 +348,7 @@ registry_init(struct graphql *g, struct mk_error *err)
         .is_subscription = gql_field_is_subscription,
         .next = gql_field_next,
         .on_end = gql_field_on_end,
+        .domain_admins = svc_domain_admins,
     };
     return mk_service_provide(g->module, "graphql", MK_GRAPHQL_ABI, &g->table, err);
 }

@@ -125,6 +125,18 @@ struct sasl {
 
 const struct sasl_conf *sasl_conf(const struct sasl *sasl, const struct mk_session *s);
 
+/* -- too many wrong passwords (throttle.c); address and account may be NULL: of nobody -------- */
+
+/* Do wrong passwords from an address count, which is or is not this machine's? */
+bool throttle_counts(const struct sasl *sasl, bool local);
+bool throttle_is_locked(struct sasl *sasl, const char *address, const char *account);
+void throttle_failed(struct sasl *sasl, const char *address, const char *account);
+void throttle_succeeded(struct sasl *sasl, const char *account);
+
+/* -- for modules with a protocol of their own (password.c) ------------------------------------ */
+
+void password_table(struct mk_sasl *table);
+
 /* -- the server's secret (secret.c) ----------------------------------------------------------- */
 
 int secret_init(struct sasl *sasl, struct mk_error *err);

@@ -78,74 +78,44 @@ login_free(void *login)
 
 /* -- throttling ------------------------------------------------------------------------------- */
 
-static bool
-address_counts(const struct login *l)
+/* NULL: wrong passwords from there are not counted. */
+static const char *
+counted_address(const struct login *l)
 {
     const char *address = l->sasl->c2s->peer_address(l->session);
+    bool local = l->sasl->c2s->flags(l->session) & MK_STREAM_LOOPBACK;
 
-    if (!address || !address[0])
-        return false;
-    return !(l->sasl->c2s->flags(l->session) & MK_STREAM_LOOPBACK) ||
-           sasl_conf(l->sasl, l->session)->throttle_loopback;
+    return address && *address && throttle_counts(l->sasl, local) ? address : NULL;
 }
 
-static uint64_t
-address_key(const struct login *l)
+/* NUL-terminated; "" when no name is known. */
+static const char *
+account_text(const struct login *l, struct mk_buf *out)
 {
-    return mk_throttle_address_key(l->sasl->c2s->peer_address(l->session));
-}
-
-static uint64_t
-account_key(const struct login *l)
-{
-    struct mk_buf text = {0};
-    uint64_t key;
-
-    mk_buf_add_str(&text, mk_buf_str(&l->user));
-    mk_buf_printf(&text, "@%s", mk_host_name(mk_session_host(l->session)));
-    key = mk_hash(text.data, text.len);
-    mk_buf_release(&text);
-    return key;
-}
-
-static bool
-address_is_locked(struct login *l)
-{
-    if (!address_counts(l) || !mk_throttle_is_locked(l->sasl->addresses, address_key(l), mk_now_ms()))
-        return false;
-    mk_counter_add(l->sasl->throttled_address, 1);
-    return true;
+    if (l->user.len)
+        mk_buf_printf(out, "%.*s@%s", MK_STR_ARG(mk_buf_str(&l->user)), mk_host_name(mk_session_host(l->session)));
+    return mk_buf_cstr(out);
 }
 
 static bool
 account_is_locked(struct login *l)
 {
-    if (!mk_throttle_is_locked(l->sasl->accounts, account_key(l), mk_now_ms()))
-        return false;
-    mk_counter_add(l->sasl->throttled_account, 1);
-    return true;
+    struct mk_buf text = {0};
+    bool locked = throttle_is_locked(l->sasl, NULL, account_text(l, &text));
+
+    mk_buf_release(&text);
+    return locked;
 }
 
 /* Names that nobody has count like others, or the lock would tell who exists. */
 static void
 note_wrong_password(struct login *l)
 {
-    const struct sasl_conf *conf = sasl_conf(l->sasl, l->session);
-    struct mk_throttle_limit limit = {
-        .failures = (uint32_t)conf->address_failures,
-        .period_ms = conf->failure_period,
-        .lock_ms = conf->lock_period,
-    };
+    struct mk_buf text = {0};
+    const char *account = account_text(l, &text);
 
-    if (address_counts(l) && mk_throttle_fail(l->sasl->addresses, address_key(l), &limit, mk_now_ms()))
-        mk_log(l->session, MK_LOG_WARN, "sasl.throttle_address",
-               "too many failed log-ins from '%s', no more for %llu s",
-               l->sasl->c2s->peer_address(l->session), (unsigned long long)(limit.lock_ms / 1000));
-    limit.failures = (uint32_t)conf->account_failures;
-    if (l->user.len && mk_throttle_fail(l->sasl->accounts, account_key(l), &limit, mk_now_ms()))
-        mk_log(l->session, MK_LOG_WARN, "sasl.throttle_account",
-               "too many failed log-ins as '%s', no more for %llu s", mk_buf_cstr(&l->user),
-               (unsigned long long)(limit.lock_ms / 1000));
+    throttle_failed(l->sasl, counted_address(l), *account ? account : NULL);
+    mk_buf_release(&text);
 }
 
 /* -- outcome ---------------------------------------------------------------------------------- */
@@ -226,7 +196,7 @@ login_succeed(struct login *l, struct mk_str data)
         login_fail(l, profile, FAIL_INVALID_AUTHZID, NULL);
         return;
     }
-    mk_throttle_clear(sasl->accounts, account_key(l));
+    throttle_succeeded(sasl, mk_jid_text(account).p);
     mk_counter_add(sasl->logins[mech - mechs][OUT_SUCCESS], 1);
     mk_log(s, MK_LOG_DEBUG, "sasl.success", "logged in as '%.*s' with '%s'",
            MK_STR_ARG(mk_jid_text(account)), mech->name);
@@ -267,7 +237,7 @@ login_start(struct login *l, const struct profile *profile, const char *mechanis
     l->mech = mech;
     l->profile = profile;
     l->request = request;
-    if (address_is_locked(l))
+    if (throttle_is_locked(l->sasl, counted_address(l), NULL))
         login_fail(l, profile, FAIL_TEMPORARY, "too many failed log-ins, try again later");
     else if (initial)
         mech->step(l, *initial);

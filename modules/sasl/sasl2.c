@@ -323,5 +323,6 @@ sasl2_init(struct sasl *sasl, struct mk_error *err)
     if (mk_on(m, stream_features, MK_PRIO_EARLY, on_features, sasl) < 0 ||
         mk_on(m, stream_element, MK_PRIO_NORMAL, on_element, sasl) < 0)
         return mk_fail(err, "cannot register the handlers of SASL2");
+    password_table(&sasl->table);
     return mk_service_provide(m, "sasl", MK_SASL_ABI, &sasl->table, err);
 }

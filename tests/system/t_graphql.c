@@ -4,6 +4,10 @@
  * For tests: a category of the API with every kind of type, resolvers that take their time, errors inside lists, and a
  * subscription. T_SDL: another text in place of it, to see it refused.
  */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
 #include <meerkat/meerkat.h>
 #include <meerkat/graphql.h>
 
@@ -33,6 +37,7 @@ static const char sdl[] =
     "    jid: JID, bare: BareJID, full: FullJID, user: UserName, domain: DomainName, resource: ResourceName, node: NodeName,\n"
     "    time: DateTime, xml: XmlElement, text: NonEmptyString, pos: PosInt, count: NonNegInt, list: [Int!], preset: Int = 7): String\n"
     "  slow(ms: PosInt!): Int\n"
+    "  \"Takes a thread of the offload pool, which is waited for when the module goes\" busy(ms: PosInt!): Int\n"
     "  pets: [TPet!]\n"
     "  animals: [TAnimal]\n"
     "  items: [TItem]\n"
@@ -48,8 +53,9 @@ static const char sdl[] =
     "  global: String @protected(type: GLOBAL)\n"
     "}\n"
     "type TMutation { note(text: String!, ms: PosInt): String }\n"
-    "type TSubscription { ticks(count: PosInt!, ms: PosInt = 10, fail: Boolean = false): TTick }\n"
-    "type TTick { number: Int slow: Int }\n"
+    "extend type UserSubscription { t: TSubscription }\n"
+    "type TSubscription { ticks(count: PosInt!, ms: PosInt = 10, fail: Boolean = false, text: String): TTick }\n"
+    "type TTick { number: Int slow: Int text: String }\n"
     "type TUserQuery @protected { me: String asked: String }\n";
 #else
 static const char sdl[] = T_SDL;
@@ -120,6 +126,29 @@ slow(struct mk_gql_field *f, void *arg)
     int64_t ms = mk_gql_int(f, "ms", 1);
 
     answer_later(arg, f, (uint64_t)ms, json_integer(ms), NULL);
+}
+
+static void
+work(void *arg)
+{
+    struct timespec nap = {0, 1000000 * mk_gql_int(((struct waiting *)arg)->field, "ms", 1)};
+
+    nanosleep(&nap, NULL);
+}
+
+static void
+busy(struct mk_gql_field *f, void *arg)
+{
+    struct waiting *w = mk_zalloc(sizeof(*w));
+
+    w->state = arg;
+    w->field = f;
+    w->value = json_integer(mk_gql_int(f, "ms", 1));
+    if (mk_offload(w->state->module, work, on_time, w) < 0) {
+        json_decref(w->value);
+        mk_free(w);
+        mk_gql_fail(f, "busy", "Too much to do.");
+    }
 }
 
 static void
@@ -217,6 +246,7 @@ struct ticks {
     struct mk_timer *timer;
     int64_t next, count;
     bool fail;
+    char *text;
 };
 
 static void
@@ -226,6 +256,7 @@ end_ticks(struct mk_gql_field *f, void *arg)
 
     (void)f;
     mk_timer_free(&t->timer);
+    mk_free(t->text);
     __atomic_sub_fetch(&t->state->watching, 1, __ATOMIC_ACQ_REL);
     mk_free(t);
 }
@@ -246,7 +277,7 @@ on_tick(void *arg)
             mk_gql_answer(f, NULL);
         return;
     }
-    f->api->next(f, json_pack("{s:I}", "number", t->next++));
+    f->api->next(f, json_pack("{s:I, s:s?}", "number", t->next++, "text", t->text));
 }
 
 static void
@@ -255,10 +286,22 @@ ticks(struct mk_gql_field *f, void *arg)
     struct ticks *t = mk_zalloc(sizeof(*t));
 
     *t = (struct ticks){.state = arg, .field = f, .next = 1, .count = mk_gql_int(f, "count", 1),
-                        .fail = mk_gql_bool(f, "fail", false)};
+                        .fail = mk_gql_bool(f, "fail", false), .text = mk_strdup(mk_gql_string(f, "text"))};
     __atomic_add_fetch(&t->state->watching, 1, __ATOMIC_ACQ_REL);
     f->api->on_end(f, end_ticks, t);
     t->timer = mk_timer_every(t->state->module, (uint64_t)mk_gql_int(f, "ms", 10), on_tick, t);
+}
+
+/* -- administrators of domains --------------------------------------------------------------- */
+
+static void
+domain_admin(const char *domain, const char *password, mk_gql_domain_admin_done_fn done, void *done_arg, void *arg)
+{
+    char right[300];
+
+    (void)arg;
+    snprintf(right, sizeof(right), "of %s", domain);
+    done(strcmp(password, right) == 0 ? MK_GQL_PASSWORD_RIGHT : MK_GQL_PASSWORD_WRONG, done_arg);
 }
 
 /* -- the module ------------------------------------------------------------------------------ */
@@ -273,7 +316,7 @@ read_even(const json_t *value, struct mk_error *err)
 }
 
 static const struct mk_gql_resolver resolvers[] = {
-    {"TQuery", "echo", echo},         {"TQuery", "slow", slow},         {"TQuery", "pets", pets},
+    {"TQuery", "echo", echo},         {"TQuery", "slow", slow}, {"TQuery", "busy", busy},         {"TQuery", "pets", pets},
     {"TQuery", "animals", pets},      {"TQuery", "items", items},       {"TQuery", "strict", strict},
     {"TQuery", "fails", fails},       {"TQuery", "odd", odd},           {"TQuery", "watching", watching},
     {"TQuery", "log", show_log},      {"TQuery", "asked", asked},       {"TQuery", "ofDomain", fine},
@@ -296,7 +339,11 @@ init(struct mk_module *m, struct mk_error *err)
         return mk_fail(err, "there is no API");
     if (state->gql->add(state->gql->self, m, MK_GQL_ADMIN | MK_GQL_USER, sdl, whole ? resolvers : none, state, err) < 0)
         return -1;
-    return whole ? state->gql->scalar(state->gql->self, m, "TEven", read_even, err) : 0;
+    if (!whole)
+        return 0;
+    if (state->gql->scalar(state->gql->self, m, "TEven", read_even, err) < 0)
+        return -1;
+    return state->gql->domain_admins(state->gql->self, m, domain_admin, state, err);
 }
 
 static void

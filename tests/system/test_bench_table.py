@@ -3,11 +3,13 @@
 """`./dev bench` prints its table: every row runs, and measures something."""
 import pathlib
 import re
+import shutil
 import subprocess
 
 from support import BUILD
 
-TABLE = pathlib.Path(__file__).parents[2] / "tools" / "bench" / "table.py"
+BENCH = pathlib.Path(__file__).parents[2] / "tools" / "bench"
+TABLE = BENCH / "table.py"
 
 
 def test_every_row_of_the_bench_table_is_measured():
@@ -17,3 +19,26 @@ def test_every_row_of_the_bench_table_is_measured():
     rows = re.findall(r"^\| [^|]+ \| ([0-9.]+) \| [0-9.]+ \| [0-9.]+ \|", done.stdout, re.M)
     assert len(rows) == 10 and all(float(row) > 0 for row in rows), done.stdout
     assert "# errors" not in done.stderr, done.stderr
+
+
+def test_other_servers_that_are_installed_get_the_same_load_and_leave_nothing_behind():
+    names = ["Meerkat"] + [name for name, program in (("Prosody", "prosody"), ("ejabberd", "ejabberdctl"))
+                           if shutil.which(program)]
+    done = subprocess.run(["/usr/bin/python3", BENCH / "peers.py", BUILD, "--quick", "--seconds", "0.3", "--only",
+                           ",".join(names), "chat8", "login"], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = re.findall(r"^\| CPU .*$", done.stdout, re.M)
+    assert len(rows) == 2, done.stdout
+    for row in rows:
+        assert all(re.match(r" [0-9]", cell) for cell in row.split("|")[2:-1]), done.stdout
+    assert "# " not in done.stderr, done.stderr
+    left = [p for p in pathlib.Path("/proc").glob("[0-9]*/cmdline") if "meerkat-peers-" in read(p)]
+    assert not left
+
+
+def read(path):
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

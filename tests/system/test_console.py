@@ -10,6 +10,7 @@ import urllib.request
 
 import pytest
 
+from cluster import Cluster
 from support import PATIENCE, wait_for
 
 pytest.importorskip("selenium")
@@ -44,6 +45,7 @@ user_listen = 127.0.0.1:0
 [console]
 """
 
+CLUSTER = CONFIG[CONFIG.index("[http]"):]
 PICTURES = os.environ.get("MEERKAT_SCREENSHOTS")
 VIEWS = ["overview", "sessions", "accounts", "modules", "metrics", "log", "explorer"]
 
@@ -367,6 +369,35 @@ def test_it_fits_a_phone_in_the_dark(page, node):
         color = page.driver.execute_script("return getComputedStyle(document.documentElement).backgroundColor")
         assert all(int(part) < 64 for part in re.findall(r"\d+", color)[:3])
         page.picture("phone")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    nodes = Cluster(tmp_path_factory.mktemp("cluster"), kind="sqlite", users=2, more=CLUSTER).up(2)
+    yield nodes
+    nodes.down()
+
+
+def test_a_cluster_is_seen_and_ruled_from_any_node(driver, cluster):
+    first, second = cluster.nodes
+    page = Page(driver, f"http://127.0.0.1:{first.port('graphql_admin')}/console")
+    page.enter()
+    page.see(r"n0\s+in sync")
+    page.see(r"n1\s+in sync")
+    page.picture("cluster")
+    client = second.client("u0", resource="far")
+    page.go("sessions")
+    page.see(r"u0@localhost/far\s+n1")
+    page.press("Kick u0@localhost/far")
+    page.press("Kick", "dialog")
+    client.closed()
+    page.go("tables")
+    page.see(r"sessions\s")
+    page.see("n0, n1")
+    page.go("overview")
+    second.kill()
+    page.miss(r"n1\s+in sync")
+    page.see(r"n0\s+in sync")
 
 
 def test_a_node_that_stops_is_told_and_comes_back(page, node):
