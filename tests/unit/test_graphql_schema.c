@@ -21,6 +21,8 @@ a_mistake_is_told_with_line_and_column(void **state)
         {"input I", "line 1, column 7: Input Object type I must define one or more fields."},
         {"input I { i: I! }", "line 1, column 11: Cannot reference Input Object I within itself through a series of non-null fields."},
         {"input I { j: J! } input J { i: I! }", "Cannot reference Input Object"},
+        {"input I { y: Int! i: I = {y: 1} }", "line 1, column 26: The default value of i holds itself, without an end."},
+        {"input I { j: [J] = [{}] } input J { i: I = {} }", "holds itself"},
         {"type A { b(c: A): Int }", "line 1, column 12: The type of A.b.c must be Input Type but got: A."},
         {"type A { b: I } input I { x: Int }", "line 1, column 10: The type of A.b must be Output Type but got: I."},
         {"interface I { x: Int } type A implements I & I { x: Int }", "Type A can only implement I once."},
