@@ -37,6 +37,48 @@ check_inputs(struct build *b, const struct gql_input_def *list, const char *owne
         check_input(b, list, owner);
 }
 
+/* -- circles of defaults ---------------------------------------------------------------------- */
+
+static void check_preset(struct build *b, struct gql_input_def *d);
+
+/* What a literal leaves out comes from the defaults of its type, and what those leave out too. */
+static void
+check_literal(struct build *b, const struct gql_value *v, const struct gql_ref *type)
+{
+    const struct gql_type *t = gql_ref_type(type);
+
+    if (v->kind == GQL_LIST) {
+        for (const struct gql_value *i = v->items; i; i = i->next)
+            check_literal(b, i, type);
+    }
+    if (v->kind != GQL_OBJECT || t->kind != GQL_K_INPUT)
+        return;
+    for (struct gql_input_def *d = t->inputs; d && !b->failed; d = d->next) {
+        const struct gql_value *i = v->items;
+
+        while (i && !mk_str_is(i->name, d->name))
+            i = i->next;
+        if (i)
+            check_literal(b, i, d->type);
+        else
+            check_preset(b, d);
+    }
+}
+
+static void
+check_preset(struct build *b, struct gql_input_def *d)
+{
+    if (!d->preset || d->presets == GQL_CHECKED)
+        return;
+    if (d->presets == GQL_BEING_CHECKED) {
+        build_fail(b, d->part, d->preset->at, "The default value of %s holds itself, without an end.", d->name);
+        return;
+    }
+    d->presets = GQL_BEING_CHECKED;
+    check_literal(b, d->preset, d->type);
+    d->presets = GQL_CHECKED;
+}
+
 /* -- @protected ------------------------------------------------------------------------------ */
 
 static bool
@@ -235,6 +277,11 @@ check_type(struct build *b, const struct gql_type *t)
 void
 build_check(struct build *b)
 {
+    /* First, for no default can be looked at while one of them has no end. */
+    for (size_t i = 0; i < b->schema->type_count; i++) {
+        for (struct gql_input_def *d = b->schema->types[i]->inputs; d && !b->failed; d = d->next)
+            check_preset(b, d);
+    }
     for (size_t i = 0; i < b->schema->type_count && !b->failed; i++)
         check_type(b, b->schema->types[i]);
     for (const struct gql_directive_def *d = b->schema->directives; d && !b->failed; d = d->next)

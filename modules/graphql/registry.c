@@ -160,6 +160,7 @@ append(struct graphql *g, struct gql_part *p)
 static void
 take_out(struct graphql *g, size_t at)
 {
+    gql_part_unref(&g->parts[at]);
     memmove(g->parts + at, g->parts + at + 1, (g->part_count - at - 1) * sizeof(struct gql_part *));
     memmove(g->left_out + at, g->left_out + at + 1, (g->part_count - at - 1) * sizeof(bool));
     g->part_count--;

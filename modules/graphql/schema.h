@@ -41,6 +41,7 @@ struct gql_input_def {
     const struct gql_value *preset; /* NULL: none */
     const struct gql_part *part;
     uint32_t at;
+    enum { GQL_NOT_CHECKED, GQL_BEING_CHECKED, GQL_CHECKED } presets; /* for circles of defaults */
     struct gql_input_def *next;
 };
 

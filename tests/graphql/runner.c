@@ -21,6 +21,7 @@ static struct {
     json_int_t counted;
     struct mk_gql_field *later[LATER_MAX];
     size_t later_count;
+    struct mk_gql_resolver *resolvers;
     struct mk_graphql api;
 } all;
 
@@ -146,7 +147,7 @@ give_functions(struct gql_part *p)
             list[count] = (struct mk_gql_resolver){NULL, NULL, NULL};
         }
     }
-    p->resolvers = list;
+    p->resolvers = all.resolvers = list;
 }
 
 static json_t *

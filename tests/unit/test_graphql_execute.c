@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright (c) 2026 the Meerkat authors */
+/* Execution of GraphQL: resolvers that answer late, in any order, wrongly, or not any more. */
+#include "graphql.h"
+
+static const char sdl[] =
+    "extend type AdminQuery { c: Category now: Int later(n: Int = 0): Int strict: Int! list: [Item] lists: [[Int!]!] }\n"
+    "extend type AdminMutation { c: Category later(n: Int): Int strict(n: Int): Int! }\n"
+    "extend type AdminSubscription { c: Source }\n"
+    "type Category { now: Int later(n: Int): Int strict(n: Int): Int! item: Item strictItem: Item! }\n"
+    "type Item { id: Int later: Int strict: Int! items: [Item!] }\n"
+    "type Source { ticks(n: Int): Tick other: Tick } type Tick { n: Int later: Int }";
+
+static struct mk_gql_field *late[32];
+static size_t late_count;
+
+static void
+now(struct mk_gql_field *f, void *arg)
+{
+    (void)arg;
+    mk_gql_answer(f, json_integer(1));
+}
+
+static void
+later(struct mk_gql_field *f, void *arg)
+{
+    (void)arg;
+    late[late_count++] = f;
+}
+
+static void
+item(struct mk_gql_field *f, void *arg)
+{
+    (void)arg;
+    mk_gql_answer(f, json_pack("{s:i, s:[{s:i}, {s:i}]}", "id", 1, "items", "id", 2, "id", 3));
+}
+
+static void
+list(struct mk_gql_field *f, void *arg)
+{
+    (void)arg;
+    mk_gql_answer(f, json_pack("[{s:i}, n, {s:i}]", "id", 1, "id", 2));
+}
+
+static void
+lists(struct mk_gql_field *f, void *arg)
+{
+    (void)arg;
+    mk_gql_answer(f, json_pack("[[i, i], [i, s], [i]]", 1, 2, 3, "x", 4));
+}
+
+static const struct mk_gql_resolver resolvers[] = {
+    {"AdminQuery", "now", now}, {"AdminQuery", "later", later}, {"AdminQuery", "strict", later}, {"AdminQuery", "list", list},
+    {"AdminQuery", "lists", lists}, {"AdminMutation", "later", later}, {"AdminMutation", "strict", later},
+    {"Category", "now", now}, {"Category", "later", later}, {"Category", "strict", later}, {"Category", "item", item},
+    {"Category", "strictItem", item}, {"Item", "later", later}, {"Item", "strict", later}, {"Source", "ticks", later},
+    {"Tick", "later", later}, {NULL, NULL, NULL}};
+
+static struct gql_schema *schema;
+static struct gql_part *part;
+
+static int
+set_up(void **state)
+{
+    struct mk_error err = {""};
+
+    (void)state;
+    schema = graphql_schema(sdl, resolvers, &part, &err);
+    if (!schema)
+        print_error("%s\n", err.text);
+    return schema ? 0 : -1;
+}
+
+static int
+tear_down(void **state)
+{
+    (void)state;
+    gql_part_unref(&part);
+    gql_schema_unref(&schema);
+    return 0;
+}
+
+/* Answers the n-th field that waits. */
+static void
+answer(size_t n, json_t *value)
+{
+    struct mk_gql_field *f = late[n];
+
+    memmove(late + n, late + n + 1, (--late_count - n) * sizeof(*late));
+    mk_gql_answer(f, value);
+}
+
+static void
+assert_told(char **text, const char *expected)
+{
+    assert_int_equal(late_count, 0);
+    assert_non_null(*text);
+    assert_string_equal(*text, expected);
+    free(*text);
+    *text = NULL;
+}
+
+static void
+a_query_asks_all_its_fields_at_once(void **state)
+{
+    char *text;
+
+    (void)state;
+    graphql_begin(schema, "{ a: later(n: 1) c { b: later(n: 2) now } d: later }", &text);
+    assert_null(text);
+    assert_int_equal(late_count, 3);
+    assert_int_equal(mk_gql_int(late[1], "n", -1), 2);
+    answer(2, json_integer(30));
+    answer(0, json_integer(10));
+    assert_null(text);
+    answer(0, json_integer(20));
+    assert_told(&text, "{\"data\":{\"a\":10,\"c\":{\"b\":20,\"now\":1},\"d\":30}}");
+}
+
+static void
+a_mutation_asks_one_field_after_the_other(void **state)
+{
+    char *text;
+
+    (void)state;
+    graphql_begin(schema, "mutation { a: later c { b: later x: now d: later } e: later }", &text);
+    for (int i = 1; i <= 4; i++) {
+        assert_int_equal(late_count, 1);
+        assert_null(text);
+        answer(0, json_integer(i));
+    }
+    assert_told(&text, "{\"data\":{\"a\":1,\"c\":{\"b\":2,\"x\":1,\"d\":3},\"e\":4}}");
+}
+
+static void
+null_takes_what_is_still_waiting_with_it(void **state)
+{
+    char *text;
+
+    (void)state;
+    graphql_begin(schema, "{ c { later strict now item { later strict } } now }", &text);
+    assert_int_equal(late_count, 4);
+    answer(1, NULL);
+    assert_null(text);
+    answer(2, json_string("of no interest"));
+    answer(1, graphql_api.error("x", "of no interest either", NULL));
+    answer(0, json_integer(1));
+    assert_told(&text, "{\"errors\":[{\"message\":\"Cannot return null for non-nullable field Category.strict.\",\"locations\":"
+                       "[{\"line\":1,\"column\":13}],\"path\":[\"c\",\"strict\"],\"extensions\":{\"code\":\"null_value\"}}],"
+                       "\"data\":{\"c\":null,\"now\":1}}");
+}
+
+static void
+nothing_more_is_done_of_a_mutation_whose_data_is_null(void **state)
+{
+    char *text;
+
+    (void)state;
+    graphql_begin(schema, "mutation { c { strict } a: strict b: later }", &text);
+    answer(0, json_integer(1));
+    answer(0, graphql_api.error("no", "No.", json_pack("{s:i}", "n", 5)));
+    assert_told(&text, "{\"errors\":[{\"message\":\"No.\",\"locations\":[{\"line\":1,\"column\":25}],\"path\":[\"a\"],"
+                       "\"extensions\":{\"n\":5,\"code\":\"no\"}}],\"data\":null}");
+}
+
+static void
+fields_inside_lists_are_asked_with_their_own_object(void **state)
+{
+    char *text;
+
+    (void)state;
+    graphql_begin(schema, "{ list { later } c { item { items { later id } } } }", &text);
+    assert_int_equal(late_count, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_true(json_is_integer(json_object_get(graphql_api.parent(late[i]), "id")));
+    while (late_count) {
+        json_int_t id = json_integer_value(json_object_get(graphql_api.parent(late[0]), "id"));
+
+        answer(0, json_integer(10 * id));
+    }
+    assert_told(&text, "{\"data\":{\"list\":[{\"later\":10},null,{\"later\":20}],\"c\":{\"item\":{\"items\":"
+                       "[{\"later\":20,\"id\":2},{\"later\":30,\"id\":3}]}}}}");
+}
+
+static void
+a_list_of_strict_items_is_null_when_one_is_wrong(void **state)
+{
+    (void)state;
+    assert_answer(schema, "{ lists }",
+                  "{\"errors\":[{\"message\":\"Int cannot represent non-integer value: \\\"x\\\"\",\"locations\":[{\"line\":1,\"column\":3}],"
+                  "\"path\":[\"lists\",1,1],\"extensions\":{\"code\":\"output_coerce\"}}],\"data\":{\"lists\":null}}");
+}
+
+static void
+what_belongs_to_a_module_that_goes_is_not_called(void **state)
+{
+    char *text;
+
+    (void)state;
+    /* A module of its own: nothing of it is looked at but that it is there. */
+    part->module = (struct mk_module *)&part;
+    part->gone = 1;
+    graphql_begin(schema, "{ now c { item { id } } }", &text);
+    part->module = NULL;
+    part->gone = 0;
+    assert_non_null(strstr(text, "\"code\":\"module_unloaded\""));
+    assert_non_null(strstr(text, "\"data\":{\"now\":null,\"c\":{\"item\":null}}"));
+    free(text);
+}
+
+/* -- subscriptions --------------------------------------------------------------------------- */
+
+struct told {
+    struct mk_buf events; /* one a line */
+    unsigned ended;
+    struct gql_subscription *end_it; /* at the next event */
+};
+
+static void
+on_event(json_t *response, void *arg)
+{
+    struct told *t = arg;
+    char *text = json_dumps(response, JSON_COMPACT);
+
+    mk_buf_printf(&t->events, "%s\n", text);
+    free(text);
+    json_decref(response);
+    gql_subscription_end(&t->end_it);
+}
+
+static void
+on_ended(json_t *response, void *arg)
+{
+    struct told *t = arg;
+
+    if (response)
+        on_event(response, arg);
+    t->ended++;
+}
+
+static const struct gql_subscription_ops ops = {on_event, on_ended};
+
+static struct gql_subscription *
+subscribe(const char *query, size_t queue, struct told *t)
+{
+    struct gql_prepared p = graphql_prepare(schema, query, MK_GQL_IS_ADMIN);
+    struct gql_subscription *s;
+
+    assert_non_null(p.plan);
+    s = gql_subscribe(p.plan, queue, &ops, t);
+    gql_plan_unref(&p.plan);
+    return s;
+}
+
+static void
+next_tick(struct mk_gql_field *f, int n)
+{
+    f->api->next(f, json_pack("{s:i}", "n", n));
+}
+
+static void
+on_end(struct mk_gql_field *f, void *arg)
+{
+    (void)f;
+    ++*(unsigned *)arg;
+}
+
+static void
+events_come_in_the_order_of_their_values(void **state)
+{
+    struct told t = {.ended = 0};
+    struct gql_subscription *s = subscribe("subscription { c { ticks { n later } } }", 10, &t);
+    struct mk_gql_field *f = late[0];
+
+    (void)state;
+    assert_true(f->api->is_subscription(f));
+    late_count = 0;
+    next_tick(f, 1);
+    next_tick(f, 2);
+    next_tick(f, 3);
+    /* One after the other, however late. */
+    for (int i = 1; i <= 3; i++) {
+        assert_int_equal(late_count, 1);
+        answer(0, json_integer(10 * i));
+    }
+    mk_gql_answer(f, NULL);
+    assert_int_equal(t.ended, 1);
+    assert_string_equal(mk_buf_cstr(&t.events), "{\"data\":{\"c\":{\"ticks\":{\"n\":1,\"later\":10}}}}\n"
+                                                "{\"data\":{\"c\":{\"ticks\":{\"n\":2,\"later\":20}}}}\n"
+                                                "{\"data\":{\"c\":{\"ticks\":{\"n\":3,\"later\":30}}}}\n");
+    gql_subscription_end(&s);
+    mk_buf_release(&t.events);
+}
+
+static void
+what_waits_at_the_end_is_still_told(void **state)
+{
+    struct told t = {.ended = 0};
+    struct gql_subscription *s = subscribe("subscription { c { ticks { later } } }", 10, &t);
+    struct mk_gql_field *f = late[0];
+
+    (void)state;
+    late_count = 0;
+    next_tick(f, 1);
+    next_tick(f, 2);
+    mk_gql_fail(f, "over", "Over.");
+    assert_int_equal(t.ended, 0);
+    answer(0, json_integer(1));
+    answer(0, json_integer(2));
+    assert_int_equal(t.ended, 1);
+    assert_non_null(strstr(mk_buf_cstr(&t.events), "\"later\":2}}}}\n{\"errors\":[{\"message\":\"Over.\""));
+    gql_subscription_end(&s);
+    mk_buf_release(&t.events);
+}
+
+static void
+a_client_that_goes_ends_it_at_any_moment(void **state)
+{
+    struct told t = {.ended = 0};
+    unsigned ends = 0;
+    struct gql_subscription *s = subscribe("subscription { c { ticks { n later } } }", 10, &t);
+    struct mk_gql_field *f = late[0];
+
+    (void)state;
+    late_count = 0;
+    f->api->on_end(f, on_end, &ends);
+    next_tick(f, 1);
+    next_tick(f, 2);
+    /* A response is under way, and another value waits. */
+    gql_subscription_end(&s);
+    assert_int_equal(ends, 1);
+    answer(0, json_integer(1));
+    assert_int_equal(t.events.len, 0);
+
+    s = subscribe("subscription { c { ticks { n } } }", 10, &t);
+    f = late[0];
+    late_count = 0;
+    f->api->on_end(f, on_end, &ends);
+    t.end_it = s;
+    next_tick(f, 1);
+    assert_int_equal(ends, 2);
+    assert_int_equal(t.ended, 0);
+    mk_buf_release(&t.events);
+}
+
+static void
+a_client_that_is_too_slow_is_cut(void **state)
+{
+    struct told t = {.ended = 0};
+    unsigned ends = 0;
+    struct gql_subscription *s = subscribe("subscription { c { ticks { later } } }", 2, &t);
+    struct mk_gql_field *f = late[0];
+
+    (void)state;
+    late_count = 0;
+    f->api->on_end(f, on_end, &ends);
+    for (int i = 0; i < 5; i++)
+        next_tick(f, i);
+    while (late_count)
+        answer(0, json_integer(0));
+    assert_int_equal(t.ended, 1);
+    assert_non_null(strstr(mk_buf_cstr(&t.events), "\"code\":\"too_slow\""));
+    gql_subscription_end(&s);
+    assert_int_equal(ends, 1);
+    mk_buf_release(&t.events);
+}
+
+static void
+a_subscription_has_one_source(void **state)
+{
+    struct told t = {.ended = 0};
+
+    (void)state;
+    assert_null(subscribe("subscription { c { ticks { n } other { n } } }", 2, &t));
+    assert_int_equal(t.ended, 1);
+    assert_non_null(strstr(mk_buf_cstr(&t.events), "\"code\":\"unsupported_operation\""));
+    mk_buf_release(&t.events);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_query_asks_all_its_fields_at_once),
+        cmocka_unit_test(a_mutation_asks_one_field_after_the_other),
+        cmocka_unit_test(null_takes_what_is_still_waiting_with_it),
+        cmocka_unit_test(nothing_more_is_done_of_a_mutation_whose_data_is_null),
+        cmocka_unit_test(fields_inside_lists_are_asked_with_their_own_object),
+        cmocka_unit_test(a_list_of_strict_items_is_null_when_one_is_wrong),
+        cmocka_unit_test(what_belongs_to_a_module_that_goes_is_not_called),
+        cmocka_unit_test(events_come_in_the_order_of_their_values),
+        cmocka_unit_test(what_waits_at_the_end_is_still_told),
+        cmocka_unit_test(a_client_that_goes_ends_it_at_any_moment),
+        cmocka_unit_test(a_client_that_is_too_slow_is_cut),
+        cmocka_unit_test(a_subscription_has_one_source),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
