@@ -83,8 +83,8 @@ struct secret {
     struct mk_scram_key key;
     bool right;
     struct mk_gql_field *f;
-    admins_fn fn;
-    void *arg;
+    mk_gql_domain_admin_done_fn done;
+    void *done_arg;
 };
 
 static void
@@ -145,9 +145,9 @@ work_check(void *arg)
 }
 
 static void
-end_check(struct secret *s, enum admins_result result)
+end_check(struct secret *s, enum mk_gql_domain_admin result)
 {
-    s->fn(result, s->arg);
+    s->done(result, s->done_arg);
     secret_free(s);
 }
 
@@ -156,7 +156,7 @@ on_checked(void *arg)
 {
     struct secret *s = arg;
 
-    end_check(s, s->right ? ADMINS_RIGHT : ADMINS_WRONG);
+    end_check(s, s->right ? MK_GQL_PASSWORD_RIGHT : MK_GQL_PASSWORD_WRONG);
 }
 
 static void
@@ -169,36 +169,37 @@ on_selected(struct mk_sql_result *result, void *arg)
     if (db->status(result) != MK_SQL_OK) {
         mk_log(s->self->module, MK_LOG_WARN, "domain.sql", "the administrator of '%s' was not read: %s", s->domain,
                db->status(result) == MK_SQL_ERROR ? db->error(result) : mk_sql_status_name(db->status(result)));
-        end_check(s, ADMINS_UNKNOWN);
+        end_check(s, MK_GQL_PASSWORD_UNKNOWN);
         return;
     }
     if (!db->next(result)) {
-        end_check(s, ADMINS_WRONG);
+        end_check(s, MK_GQL_PASSWORD_WRONG);
         return;
     }
     text = mk_str_dup(db->get_text(result, 0));
     if (parse_key(text, &s->key) < 0) {
         mk_log(s->self->module, MK_LOG_ERROR, "domain.row", "pass_details of the administrator of '%s' cannot be read",
                s->domain);
-        end_check(s, ADMINS_UNKNOWN);
+        end_check(s, MK_GQL_PASSWORD_UNKNOWN);
     } else if (mk_offload(s->self->module, work_check, on_checked, s) < 0) {
-        end_check(s, ADMINS_UNKNOWN);
+        end_check(s, MK_GQL_PASSWORD_UNKNOWN);
     }
     mk_wipe(text, strlen(text));
     mk_free(text);
 }
 
 void
-admins_check(struct domain *self, const char *domain, const char *password, admins_fn fn, void *arg)
+admins_check(const char *domain, const char *password, mk_gql_domain_admin_done_fn done, void *done_arg, void *arg)
 {
+    struct domain *self = arg;
     struct secret *s = mk_host_find(mk_str_of(domain)) ? secret_new(self, domain, password) : NULL;
 
     if (!s) {
-        fn(ADMINS_WRONG, arg);
+        done(MK_GQL_PASSWORD_WRONG, done_arg);
         return;
     }
-    s->fn = fn;
-    s->arg = arg;
+    s->done = done;
+    s->done_arg = done_arg;
     mk_sql_exec(self->db, self->sql.admin, domain, on_selected, s, MK_SQL_V_CSTR(domain));
 }
 

@@ -58,5 +58,7 @@ api_init(struct domain *self, struct mk_error *err)
 
     if (!gql)
         return 0;
-    return gql->add(gql->self, self->module, MK_GQL_ADMIN, sdl, resolvers, self, err);
+    if (gql->add(gql->self, self->module, MK_GQL_ADMIN, sdl, resolvers, self, err) < 0)
+        return -1;
+    return gql->domain_admins(gql->self, self->module, admins_check, self, err);
 }

@@ -70,10 +70,8 @@ void removal_run(struct domain *self, const char *domain, removal_fn fn, void *a
 /* -- admins.c: the administrators of domains */
 void admins_set_password(struct mk_gql_field *f, void *arg);
 void admins_delete_password(struct mk_gql_field *f, void *arg);
-enum admins_result { ADMINS_RIGHT, ADMINS_WRONG, ADMINS_UNKNOWN };
-typedef void (*admins_fn)(enum admins_result result, void *arg);
-/* Is this the password of `admin` at the domain? */
-void admins_check(struct domain *self, const char *domain, const char *password, admins_fn fn, void *arg);
+/* For service "graphql": is this the password of `admin` at the domain? */
+void admins_check(const char *domain, const char *password, mk_gql_domain_admin_done_fn done, void *done_arg, void *arg);
 
 /* -- api.c */
 int api_init(struct domain *self, struct mk_error *err) MK_NODISCARD;

@@ -33,13 +33,13 @@ finish(struct deletion *d, bool ok)
 {
     char *text = mk_printf_new("Removed %zu messages", d->count);
 
+    if (d->count)
+        mk_log(d->self->module, MK_LOG_INFO, "offline.removed", "an administrator removed %zu messages of '%s'", d->count,
+               mk_gql_string(d->f, "domain"));
     if (ok)
         mk_gql_answer(d->f, json_string(text));
     else
         mk_gql_fail(d->f, "server_error", "The storage does not answer: try again");
-    if (d->count)
-        mk_log(d->self->module, MK_LOG_INFO, "offline.removed", "an administrator removed %zu messages of '%s'", d->count,
-               mk_gql_string(d->f, "domain"));
     mk_free(text);
     mk_free(d);
 }

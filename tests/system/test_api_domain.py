@@ -11,7 +11,7 @@ import pytest
 import api
 import support
 from cluster import Cluster
-from fields import Fields
+from fields import Enum, Fields
 
 HOSTS = "localhost, fixed.example"
 API = """
@@ -33,6 +33,8 @@ listen = 127.0.0.1:0
 [auth_rdbms]
 iterations = 4096
 [private]
+[roster]
+[presence]
 """ + API
 DOMAIN = "domain hostType status type"
 NOTE = "<query xmlns='jabber:iq:private'><a xmlns='test:a'>{}</a></query>"
@@ -207,6 +209,78 @@ def test_passwords_are_kept_as_keys_of_scram(ask, node):
     assert ask.mutation("domain", "deleteDomainPassword", domain="keys.example") == "Domain password deleted successfully"
     assert ask.fails("domain", "deleteDomainPassword", domain="keys.example") == "not_found"
     assert ask.fails("domain", "setDomainPassword", domain="nothing.example", password="x") == "not_found"
+
+
+@pytest.fixture(scope="module")
+def mine(node):
+    """The administrator of mine.example; there is theirs.example too, with an account in each."""
+    ask = Fields(api.admin(node))
+    for domain in ("mine.example", "theirs.example"):
+        add(ask, domain)
+        register(ask, "anna", domain), register(ask, "ben", domain)
+    ask.mutation("domain", "setDomainPassword", domain="mine.example", password="key")
+    return admin_of(node, "mine.example", "key")
+
+
+def test_an_administrator_of_a_domain_logs_in_with_its_password(ask, mine, node):
+    def status(domain, password):
+        return admin_of(node, domain, password).api("{ checkAuth { authStatus } }").status
+    assert status("mine.example", "key") == 200
+    assert status("mine.example", "wrong") == status("theirs.example", "key") == status("nothing.example", "key") == 401
+    ask.mutation("domain", "setDomainPassword", domain="theirs.example", password="other")
+    assert status("theirs.example", "other") == 200
+    ask.mutation("domain", "deleteDomainPassword", domain="theirs.example")
+    assert status("theirs.example", "other") == 401
+
+
+@pytest.mark.parametrize("kind, category, name, selection, arguments", [
+    ("query", "account", "listUsers", "", {"domain": "{}"}),
+    ("query", "account", "countUsers", "", {"domain": "{}"}),
+    ("query", "account", "checkPassword", "correct", {"user": "anna@{}", "password": "secret"}),
+    ("query", "account", "checkUser", "exist", {"user": "anna@{}"}),
+    ("mutation", "account", "registerUser", "jid", {"domain": "{}", "password": "x"}),
+    ("mutation", "account", "changeUserPassword", "jid", {"user": "anna@{}", "newPassword": "secret"}),
+    ("query", "session", "listSessions", "user", {"domain": "{}"}),
+    ("query", "session", "countSessions", "", {"domain": "{}"}),
+    ("query", "session", "listUserSessions", "user", {"user": "anna@{}"}),
+    ("query", "session", "listUsersWithStatus", "user", {"domain": "{}", "status": "away"}),
+    ("mutation", "session", "kickUser", "kicked", {"user": "anna@{}"}),
+    ("mutation", "stanza", "sendMessage", "id", {"from_": "anna@{}", "to": "ben@{}", "body": "x"}),
+    ("query", "stat", "domainStats", "onlineUsers", {"domain": "{}"}),
+    ("query", "private", "getPrivate", "", {"user": "anna@{}", "element": "a", "nameSpace": "test:a"}),
+    ("query", "roster", "listContacts", "jid", {"user": "anna@{}"}),
+    ("mutation", "roster", "setMutualSubscription", "", {"userA": "anna@{}", "userB": "ben@{}", "action": Enum("CONNECT")}),
+    ("mutation", "roster", "subscribeAllToAll", "", {"contacts": [{"jid": "anna@{}", "name": ""}, {"jid": "ben@{}", "name": ""}]}),
+    ("query", "domain", "domainDetails", "status", {"domain": "{}"}),
+    ("mutation", "domain", "setDomainPassword", "", {"domain": "{}", "password": "key"}),
+])
+def test_an_administrator_of_a_domain_reaches_that_domain_alone(mine, kind, category, name, selection, arguments):
+    def ask(domain):
+        def fill(value):
+            if isinstance(value, list):
+                return [fill(v) for v in value]
+            if isinstance(value, dict):
+                return {k: fill(v) for k, v in value.items()}
+            return value if isinstance(value, Enum) else value.replace("{}", domain)
+        return mine.ask(kind, category, name, selection, **fill(arguments))
+    assert "errors" not in ask("mine.example").json
+    answer = ask("theirs.example")
+    assert answer.status == 401 and answer.codes == ["no_permissions"] and "data" not in answer.json
+
+
+@pytest.mark.parametrize("kind, category, name, selection, arguments", [
+    ("query", "session", "listSessions", "user", {}), ("query", "session", "countSessions", "", {}),
+    ("query", "stat", "globalStats", "onlineUsers", {}), ("query", "server", "status", "version", {}),
+    ("mutation", "server", "stop", "", {}), ("query", "metric", "getMetrics", "__typename", {}), ("query", "module", "list", "name", {}),
+    ("query", "config", "show", "key", {}), ("query", "log", "tail", "text", {}), ("query", "domain", "allDomains", "domain", {}),
+    ("mutation", "domain", "addDomain", "domain", {"domain": "x.example", "hostType": "default"}),
+    ("mutation", "domain", "deleteDomainPassword", "", {"domain": "mine.example"}),
+    ("mutation", "account", "importUsers", "status", {"filename": "/etc/passwd"}),
+    ("mutation", "stanza", "sendStanza", "id", {"stanza": "<message from='anna@mine.example' to='ben@mine.example'/>"}),
+])
+def test_what_is_for_the_administrator_of_the_server(mine, kind, category, name, selection, arguments):
+    answer = mine.ask(kind, category, name, selection, **arguments)
+    assert answer.status == 401 and answer.codes == ["no_permissions"] and "data" not in answer.json
 
 
 # -- many nodes

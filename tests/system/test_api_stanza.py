@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright (c) 2026 the Meerkat authors
 """Category stanza of the GraphQL API: what is sent is what clients get, by the rules that hold for clients."""
+import json
 import re
 
 import pytest
 
 import api
 import support
-from fields import Fields
+from fields import Enum, Fields
+from test_graphql import Events
 
 HOSTS = "localhost, other.example"
 CONFIG = """
@@ -187,3 +189,74 @@ def test_bodies_are_not_in_the_log(ask, node, available):
     ask.mutation("stanza", "sendMessage", "id", from_="alice@localhost", to="bob@localhost", body="needle")
     bob.stanza("needle")
     assert "needle" not in node.log()
+
+
+# -- subscriptions
+
+def messages(ask, arguments=""):
+    return Events(ask, f"subscription {{ stanza {{ subscribeForMessages{arguments} {{ sender timestamp stanza_id stanza }} }} }}")
+
+
+def sessions_of(ask, user):
+    return ask.query("session", "listUserSessions", "user priority connection", user=user)
+
+
+def one_session(ask, user):
+    (session,) = support.wait_for(lambda: sessions_of(ask, user), "the subscriber's session")
+    return session
+
+
+def test_a_user_subscribes_for_messages(ask, node, available):
+    bob = available("bob")
+    with messages(api.user(node, "dave")) as events:
+        session = one_session(ask, "dave@localhost")
+        assert session["user"].startswith("dave@localhost/sse-") and (session["priority"], session["connection"]) == (1, None)
+        bob.send("<presence to='dave@localhost'/><message to='dave@localhost' type='chat' id='m1'><body>one &amp; two</body></message>")
+        bob.send(f"<message to='{session['user']}' id='m2'><body>direct</body></message>")
+        seen = [events.event()[1]["data"]["stanza"]["subscribeForMessages"] for _ in range(2)]
+        assert [(m["sender"], m["stanza_id"]) for m in seen] == [(bob.jid, "m1"), (bob.jid, "m2")]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", seen[0]["timestamp"])
+        assert re.match("<message .*<body>one &amp; two</body></message>$", seen[0]["stanza"])
+        bob.nothing("type='error'")
+    support.wait_for(lambda: sessions_of(ask, "dave@localhost") == [], "the session to end")
+
+
+def test_what_comes_without_a_subscriber_is_not_lost(ask, node, available, login):
+    bob = available("bob")
+    with messages(api.user(node, "dave")) as events:
+        one_session(ask, "dave@localhost")
+        bob.message("dave@localhost", "seen")
+        assert "seen" in events.event()[1]["data"]["stanza"]["subscribeForMessages"]["stanza"]
+    support.wait_for(lambda: sessions_of(ask, "dave@localhost") == [], "the session to end")
+    bob.message("dave@localhost", "stored")
+    bob.sync()
+    dave = login("dave").presence()
+    assert "stored" in dave.stanza("^<message")
+
+
+def test_contacts_do_not_see_a_subscriber(ask, node, available):
+    alice = available("alice")
+    ask.mutation("roster", "setMutualSubscription", userA="alice@localhost", userB="dave@localhost", action=Enum("CONNECT"))
+    with messages(api.user(node, "dave")):
+        one_session(ask, "dave@localhost")
+        alice.sync()
+        alice.nothing("<presence[^>]*from='dave@localhost/sse")
+    support.wait_for(lambda: sessions_of(ask, "dave@localhost") == [], "the session to end")
+    alice.nothing("<presence[^>]*from='dave@localhost/sse")
+
+
+def test_an_administrator_subscribes_for_a_user(ask, available):
+    bob = available("bob")
+    with messages(ask.api, '(caller: "dave@localhost")') as events:
+        one_session(ask, "dave@localhost")
+        bob.message("dave@localhost", "for dave")
+        assert "for dave" in events.event()[1]["data"]["stanza"]["subscribeForMessages"]["stanza"]
+    refused = messages(ask.api, '(caller: "nobody@localhost")')
+    assert json.loads(refused.response.read())["errors"][0]["extensions"]["code"] == "unknown_user"
+
+
+def test_a_subscription_ends_with_its_session(ask, node):
+    with messages(api.user(node, "dave")) as events:
+        one_session(ask, "dave@localhost")
+        ask.mutation("session", "kickUser", "kicked", user="dave@localhost")
+        assert events.event() is None
