@@ -299,11 +299,15 @@ identify_user(struct call *c, struct basic *b, void (*next)(struct call *c))
 static void
 identify_by(struct call *c, struct basic *b, void (*next)(struct call *c))
 {
+    bool admins = c->endpoint->place == PLACE_ADMIN;
+
     if (c->endpoint->place == PLACE_USER)
         identify_user(c, b, next);
+    else if (admins && strcmp(b->user, conf_of(c->graphql)->admin_user) == 0)
+        identify_admin(c, b, next);
     else if (take_domain(c, b->user))
         identify_domain_admin(c, b, next);
-    else if (c->endpoint->place == PLACE_ADMIN)
+    else if (admins)
         identify_admin(c, b, next);
     else
         refuse_wrong(c);
