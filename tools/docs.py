@@ -22,7 +22,7 @@ PAGES = ROOT / "docs" / "modules"
 NOTE = "<!-- Made by ./dev docs. Edit {} instead. -->\n\n"
 # What a node with everything needs beyond defaults.
 SETTINGS = {"meerkat": "workers = 1", "c2s": "listen = 127.0.0.1:0", "tls": "self_signed = yes",
-            "http": "listen = 127.0.0.1:0"}
+            "http": "listen = 127.0.0.1:0", "discovery_file": "file = /nodes"}
 
 
 def names():

@@ -54,6 +54,10 @@ tell_event(const char *event, const char *name)
 static void
 be_refused(struct cets *c, const char *why)
 {
+    /* It stops already: a second time would be for one who is in a hurry. */
+    if (c->refused)
+        return;
+    c->refused = true;
     mk_log(c->module, MK_LOG_ERROR, "cets.duplicate", "%s: this node stops", why);
     mk_admin_stop(c->module);
 }

@@ -111,6 +111,7 @@ struct cets {
     bool flush_due;                 /* under the lock: a flush is on its way */
     bool joined;                    /* this node has its number */
     bool stopping;              /* atomic */
+    bool refused;                   /* this node was told to stop */
     struct mk_tables tables_service;
     struct mk_cluster cluster_service;
     struct mk_cets overview_service;
