@@ -170,14 +170,21 @@ def test_helm_test_passes():
     sh("helm test meerkat")
 
 
-def test_scaling_to_six_and_back_loses_nothing():
-    def story():
-        for count in 6, 3:
-            sh(f"kubectl scale --replicas={count} sts/meerkat")
-            rolled_out()
-            wait_for(lambda: joined(count), f"{count} nodes in sync")
-        sh("kubectl get pods")
-    nothing_lost(talk("scale", balancer(), story))
+def scale(count):
+    sh(f"kubectl scale --replicas={count} sts/meerkat")
+    rolled_out()
+    wait_for(lambda: joined(count), f"{count} nodes in sync")
+    sh("kubectl get pods")
+
+
+def test_scaling_to_six_loses_nothing():
+    nothing_lost(talk("out", balancer(), lambda: scale(6)))
+
+
+def test_users_of_removed_pods_go_on_at_others():
+    account = talk("back", balancer(), lambda: scale(3))
+    nothing_lost(account)
+    assert account["streams resumed"] > 0 and account["streams not resumed"] == 0
 
 
 def test_an_upgrade_without_a_change_restarts_nothing():
@@ -240,6 +247,14 @@ def test_the_autoscaler_follows_the_load_and_nobody_notices():
         sh("kubectl get hpa,pods; kubectl describe hpa meerkat | sed -n '/Events/,$p'")
     nothing_lost(talk("auto", balancer(), story, 5))
     sh("kubectl delete hpa meerkat")
+
+
+def test_the_defaults_make_one_node_for_trying_out_beside_the_others():
+    sh(f"helm install alone {CHART} && kubectl rollout status sts/alone-meerkat --timeout=180s")
+    ctl("alone-meerkat-0", "account registerUser --domain localhost --username carol --password secret")
+    said = api("carol", "{ checkAuth { authStatus } }", balancer_address("alone-meerkat-lb"))
+    assert said["data"]["checkAuth"]["authStatus"] == "AUTHORIZED"
+    sh("helm uninstall alone --wait")
 
 
 def test_after_all_that_no_container_was_ever_restarted_and_none_is_left_after_uninstall():
