@@ -27,7 +27,7 @@
 #define ARRIVAL_MS 10000u           /* the queue must have come by then */
 #define AT_ONCE 64u                 /* sessions of a worker that leave at a time when the node stops */
 #define NODES_MAX 256u
-#define REFUSALS 4u                 /* nodes that are asked in vain when this one stops */
+#define REFUSALS NODES_MAX          /* nodes that are asked in vain when this one stops */
 
 enum request { TAKE = 1, ADOPT, QUEUE };
 enum { ANSWER_OK = 1, ANSWER_NOT_FOUND, ANSWER_BUSY };
@@ -99,9 +99,13 @@ drain_add(struct mk_session *s, void *arg)
 {
     struct sm_module *m = arg;
     struct sm_lane *lane = sm_lane(m);
-    const struct sm *sm = sm_of(m, s);
+    struct sm *sm = sm_of(m, s);
     size_t n = lane->drain_count;
 
+    if (sm && sm->arriving && !sm->drain_later) {
+        sm->drain_later = true;
+        __atomic_fetch_add(&m->to_drain, 1, __ATOMIC_RELAXED);
+    }
     if (!sm || !can_leave(sm))
         return;
     if ((n & (n - 1)) == 0)
@@ -134,6 +138,30 @@ opened_again(struct mk_session *s, bool ok)
     (void)ok;
 }
 
+static uint64_t *
+refusal_bit(struct sm_module *m, uint32_t node, uint64_t *bit_out)
+{
+    *bit_out = UINT64_C(1) << (node % 64);
+    return &m->refusers[node / 64 % MK_COUNT(m->refusers)];
+}
+
+/* Mostly it stops as well, and there are others. */
+static void
+note_refusal(struct sm_module *m, uint32_t node)
+{
+    uint64_t bit, *word = refusal_bit(m, node, &bit);
+
+    __atomic_fetch_or(word, bit, __ATOMIC_RELAXED);
+}
+
+static bool
+has_refused(struct sm_module *m, uint32_t node)
+{
+    uint64_t bit, *word = refusal_bit(m, node, &bit);
+
+    return __atomic_load_n(word, __ATOMIC_RELAXED) & bit;
+}
+
 /* The other node did not take it: it waits here as before. */
 static void
 leave_failed(struct sm_leave *l)
@@ -148,6 +176,8 @@ leave_failed(struct sm_leave *l)
             m->sessions->update(m->sessions->self, sm->session, l->priority, l->flags, 0);
         }
         sm_wait(sm);
+        if (!l->asker)
+            note_refusal(m, l->node);
         if (!l->asker && sm->refused++ < REFUSALS) {
             drain_add(sm->session, m);
             __atomic_fetch_add(&m->to_drain, 1, __ATOMIC_RELAXED);
@@ -421,6 +451,7 @@ arrived(struct sm *sm)
     sm->arriving = false;
     mk_timer_free(&sm->timer);
     sm_wait(sm);
+    sm_drain_arrived(sm);
     mk_counter_add(m->metrics.arrived, 1);
     mk_log(sm->session, MK_LOG_DEBUG, "sm.arrived", "came from another node: %u stanzas wait for the client",
            sm->queue.count);
@@ -589,6 +620,7 @@ on_request(struct mk_cluster_call *call, uint32_t node, struct mk_str data, void
 /* -- a node that stops -------------------------------------------------------------------------- */
 
 struct nodes {
+    struct sm_module *m;
     uint32_t list[NODES_MAX];
     size_t count;
 };
@@ -598,7 +630,7 @@ add_node(const struct mk_cluster_node *node, void *arg)
 {
     struct nodes *n = arg;
 
-    if (strcmp(node->state, "joined") == 0)
+    if (strcmp(node->state, "joined") == 0 && !has_refused(n->m, node->number))
         n->list[n->count++] = node->number;
     return n->count < NODES_MAX;
 }
@@ -608,7 +640,7 @@ drain_one(struct sm_module *m, mk_session_id id)
 {
     struct mk_session *s = mk_session_find(id);
     struct sm *sm = s ? sm_of(m, s) : NULL;
-    struct nodes nodes = {.count = 0};
+    struct nodes nodes = {.m = m};
 
     m->cluster->each(m->cluster->self, add_node, &nodes);
     if (!sm || !can_leave(sm) || nodes.count == 0)
@@ -629,6 +661,19 @@ drain_go_on(struct sm_module *m)
     }
 }
 
+/* A session that was on its way here when this node was told to stop: it was counted then. */
+void
+sm_drain_arrived(struct sm *sm)
+{
+    struct sm_module *m = sm->module;
+
+    if (!sm->drain_later)
+        return;
+    sm->drain_later = false;
+    if (!drain_one(m, mk_session_get_id(sm->session)))
+        __atomic_fetch_sub(&m->to_drain, 1, __ATOMIC_RELEASE);
+}
+
 static void
 drain_here(void *arg)
 {
@@ -646,11 +691,12 @@ drain_here(void *arg)
 bool
 sm_drain_begin(struct sm_module *m)
 {
-    struct nodes nodes = {.count = 0};
+    struct nodes nodes = {.m = m};
 
     m->cluster->each(m->cluster->self, add_node, &nodes);
     if (nodes.count == 0)
         return false;
+    memset(m->refusers, 0, sizeof(m->refusers));
     __atomic_store_n(&m->draining, true, __ATOMIC_RELEASE);
     mk_server_status("draining: sessions go to other nodes");
     m->c2s->refuse_new(m->c2s->self);

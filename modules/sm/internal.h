@@ -57,6 +57,7 @@ struct sm {
     bool input_paused;          /* too much is unsettled */
     bool listed;                /* in the lane's list */
     bool arriving;              /* from another node: the queue is not here yet */
+    bool drain_later;           /* … and this node stops meanwhile: it goes on when it has arrived */
     unsigned char token[TOKEN_LEN];
     uint64_t name;              /* in the id for resumption: the session's id where it began */
     struct sm_queue late;       /* arriving: what came here before the queue */
@@ -107,6 +108,7 @@ struct sm_module {
     int64_t drained;                /* atomic: sessions that went to another node when this one stopped */
     int64_t to_drain;               /* atomic: sessions that are not at another node yet */
     uint32_t next_node, next_worker;    /* atomic: whose turn it is */
+    uint64_t refusers[4];           /* atomic: bits of nodes that did not take a session when this one stopped */
     struct {
         struct mk_gauge enabled, detached;
         struct mk_counter resumed, refused, expired, full, rerouted, dead, left, arrived, stayed, unsafe;
@@ -171,6 +173,8 @@ int sm_handover_init(struct sm_module *m, struct mk_error *err) MK_NODISCARD;
 void sm_leave_settled(struct sm *sm);
 /* The session ends before it has left. */
 void sm_leave_cancel(struct sm *sm);
+/* A session that was on its way here when this node was told to stop goes on. */
+void sm_drain_arrived(struct sm *sm);
 /* Everybody goes to another node; waits for it. Main thread. */
 void sm_drain(struct sm_module *m);
 /* Refuses new clients and begins to hand sessions over; false: there is no other node. Main thread. */

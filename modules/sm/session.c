@@ -210,6 +210,8 @@ sm_free(void *data)
         sm_resume_cancel(sm);
     if (sm->leaving)
         sm_leave_cancel(sm);
+    if (sm->drain_later)
+        __atomic_fetch_sub(&m->to_drain, 1, __ATOMIC_RELEASE);
     sm_guards_drop(sm);
     sm_list_remove(sm);
     mk_timer_free(&sm->timer);
