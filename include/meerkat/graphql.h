@@ -31,7 +31,8 @@
  * field of a type that has no members needs nothing: categories resolve by themselves). Lists, objects, unions ("__typename"
  * tells which) and null are what JSON says; a value that does not fit the schema is an error of that field alone.
  *
- * Resolvers run on the worker of the request and answer exactly once, at once or later on the same worker. The fields of a
+ * Resolvers run on the worker of the request and answer exactly once, at once or later on the same worker. A module is not unloaded
+ * before it has answered; what the core takes back with a module (timers) will not do that for it, so answer such fields in `stop`. The fields of a
  * query run side by side, those of a mutation one after the other.
  */
 #ifndef MEERKAT_GRAPHQL_H

@@ -11,7 +11,13 @@
 #include <meerkat/meerkat.h>
 #include <meerkat/graphql.h>
 
+#define WORKERS_MAX 64
+
+struct waiting;
+
 struct state {
+    bool stopping; /* atomic */
+    struct waiting *waiting[WORKERS_MAX];
     struct mk_module *module;
     const struct mk_graphql *gql;
     char log[4096];    /* what mutations did, in order */
@@ -94,12 +100,25 @@ echo(struct mk_gql_field *f, void *arg)
     json_decref(all);
 }
 
+/* A field that is answered by a timer. The timers of a module go with it: whoever still waits is
+ * answered in stop. */
 struct waiting {
     struct state *state;
     struct mk_gql_field *field;
+    struct mk_timer *timer;
     json_t *value;
     char note[200];
+    struct waiting *next, **link; /* on its worker */
 };
+
+static void
+forget(struct waiting *w)
+{
+    *w->link = w->next;
+    if (w->next)
+        w->next->link = w->link;
+    mk_free(w);
+}
 
 static void
 on_time(void *arg)
@@ -110,22 +129,56 @@ on_time(void *arg)
     if (*w->note)
         snprintf(w->state->log + len, sizeof(w->state->log) - len, "%s ", w->note);
     mk_gql_answer(w->field, w->value);
-    mk_free(w);
+    forget(w);
 }
 
 static void
 answer_later(struct state *state, struct mk_gql_field *f, uint64_t ms, json_t *value,
              const char *note)
 {
-    struct waiting *w = mk_zalloc(sizeof(*w));
-    struct mk_timer *timer;
+    struct waiting **list = &state->waiting[mk_worker_index(mk_worker_self())], *w;
 
+    if (__atomic_load_n(&state->stopping, __ATOMIC_ACQUIRE)) {
+        json_decref(value);
+        mk_gql_fail(f, "stopping", "The module stops.");
+        return;
+    }
+    w = mk_zalloc(sizeof(*w));
     w->state = state;
     w->field = f;
     w->value = value;
     snprintf(w->note, sizeof(w->note), "%s", note ? note : "");
-    timer = mk_timer_new(state->module, ms, on_time, w);
-    (void)timer;
+    w->next = *list;
+    w->link = list;
+    if (w->next)
+        w->next->link = &w->next;
+    *list = w;
+    w->timer = mk_timer_new(state->module, ms, on_time, w);
+}
+
+static void
+stop_here(void *arg)
+{
+    struct state *state = arg;
+    struct waiting **list = &state->waiting[mk_worker_index(mk_worker_self())];
+
+    while (*list) {
+        struct waiting *w = *list;
+
+        mk_timer_free(&w->timer);
+        json_decref(w->value);
+        mk_gql_fail(w->field, "stopping", "The module stops.");
+        forget(w);
+    }
+}
+
+static void
+stop(struct mk_module *m)
+{
+    struct state *state = mk_module_get(m);
+
+    __atomic_store_n(&state->stopping, true, __ATOMIC_RELEASE);
+    mk_workers_run(stop_here, state);
 }
 
 static void
@@ -136,25 +189,37 @@ slow(struct mk_gql_field *f, void *arg)
     answer_later(arg, f, (uint64_t)ms, json_integer(ms), NULL);
 }
 
+struct nap {
+    struct mk_gql_field *field;
+    int64_t ms;
+};
+
 static void
 work(void *arg)
 {
-    struct timespec nap = {0, 1000000 * mk_gql_int(((struct waiting *)arg)->field, "ms", 1)};
+    struct timespec time = {0, 1000000 * ((struct nap *)arg)->ms};
 
-    nanosleep(&nap, NULL);
+    nanosleep(&time, NULL);
+}
+
+static void
+on_rested(void *arg)
+{
+    struct nap *nap = arg;
+
+    mk_gql_answer(nap->field, json_integer(nap->ms));
+    mk_free(nap);
 }
 
 static void
 busy(struct mk_gql_field *f, void *arg)
 {
-    struct waiting *w = mk_zalloc(sizeof(*w));
+    struct state *state = arg;
+    struct nap *nap = mk_zalloc(sizeof(*nap));
 
-    w->state = arg;
-    w->field = f;
-    w->value = json_integer(mk_gql_int(f, "ms", 1));
-    if (mk_offload(w->state->module, work, on_time, w) < 0) {
-        json_decref(w->value);
-        mk_free(w);
+    *nap = (struct nap){f, mk_gql_int(f, "ms", 1)};
+    if (mk_offload(state->module, work, on_rested, nap) < 0) {
+        mk_free(nap);
         mk_gql_fail(f, "busy", "Too much to do.");
     }
 }
@@ -386,4 +451,5 @@ unload(struct mk_module *m)
 }
 
 MK_MODULE(.name = MK_NAME, .version = "1.0", .summary = "a category for tests",
-          .depends = (const char *const[]){"graphql", NULL}, .init = init, .unload = unload);
+          .depends = (const char *const[]){"graphql", NULL}, .init = init, .stop = stop,
+          .unload = unload);
