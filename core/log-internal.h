@@ -36,6 +36,8 @@ void mki_log(enum mk_log_level level, const char *event, const char *fmt, ...) M
 void mki_log_fatal(const char *fmt, ...) MK_PRINTF(1, 2) __attribute__((cold));
 /* The descriptor lines go to, for the crash handler. */
 int mki_log_fd(void);
+/* Counts lines from now on. Main thread. */
+void mki_log_metrics(void);
 
 /* log-tail.c: the last lines, for whoever looks at them later. */
 struct mk_log_line;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <meerkat/admin.h>
+#include <meerkat/metrics.h>
 #include <meerkat/session.h>
 
 #include "base-internal.h"
@@ -43,6 +44,7 @@ static int log_fd = STDERR_FILENO;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct rate rates[RATE_SLOTS];
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
+static struct mk_counter lines[MK_COUNT(level_names)], left_out;
 
 static int
 open_target(enum mki_log_target target, const char *file, struct mk_error *err)
@@ -161,6 +163,21 @@ int
 mki_log_fd(void)
 {
     return log_fd;
+}
+
+void
+mki_log_metrics(void)
+{
+    for (size_t i = 0; i < MK_COUNT(level_names); i++) {
+        char *label = mk_printf_new("level=\"%s\"", level_names[i]);
+
+        lines[i] = mk_counter_new(mki_core_module(), "log_lines_total", label, "Lines that were logged");
+        mk_free(label);
+    }
+    left_out = mk_counter_new(mki_core_module(), "log_left_out_total", NULL,
+                              "Lines that were not logged because there were too many of their kind");
+    /* This thread has its numbers before it may log what is wrong with metrics. */
+    mk_counter_add(left_out, 0);
 }
 
 /* The counts of an event. There are a few hundred events; should there be too many, two share a limit. */
@@ -310,13 +327,16 @@ log_line(struct line *l, const char *fmt, va_list ap)
     uint32_t suppressed;
     int n;
 
-    if (!within_rate(l->event, &suppressed))
+    if (!within_rate(l->event, &suppressed)) {
+        mk_counter_add(left_out, 1);
         return;
+    }
     n = vsnprintf(text, sizeof(text), fmt, ap);
     if (suppressed && n >= 0 && (size_t)n < sizeof(text))
         snprintf(text + n, sizeof(text) - (size_t)n, " (%u more like this were left out)",
                  suppressed);
     l->text = text;
+    mk_counter_add(lines[l->level], 1);
     keep(l);
     write_line(l);
 }

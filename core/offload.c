@@ -18,6 +18,7 @@ struct job {
     struct mk_worker *worker;
     mk_task_fn work, done;
     void *arg;
+    uint64_t since;             /* ms */
 };
 
 static struct {
@@ -28,6 +29,8 @@ static struct {
     bool stop;
     pthread_t *threads;
     size_t count;
+    struct mk_counter refused;
+    struct mk_histogram waited;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER};
 
 static struct job *
@@ -59,6 +62,7 @@ pool_main(void *arg)
     /* So that a job may read tables: between mk_callback_begin and mk_callback_end. */
     urcu_memb_register_thread();
     while ((j = next_job())) {
+        mk_histogram_add(pool.waited, mki_clock_ms() - j->since);
         j->work(j->arg);
         mk_post(j->module, j->worker, j->done, j->arg);
         mk_module_leave(j->module);
@@ -69,12 +73,44 @@ pool_main(void *arg)
     return NULL;
 }
 
+static double
+ask_queue(void *arg)
+{
+    double queued;
+
+    (void)arg;
+    pthread_mutex_lock(&pool.lock);
+    queued = (double)pool.queued;
+    pthread_mutex_unlock(&pool.lock);
+    return queued;
+}
+
+static double
+ask_limit(void *arg)
+{
+    (void)arg;
+    return (double)pool.limit;
+}
+
+static void
+make_metrics(void)
+{
+    struct mk_module *core = mki_core_module();
+
+    mk_gauge_ask(core, "offload_queue", NULL, "Jobs that wait for a thread of the pool", ask_queue, NULL);
+    mk_gauge_ask(core, "offload_queue_limit", NULL, "Jobs that may wait for a thread of the pool", ask_limit, NULL);
+    pool.refused = mk_counter_new(core, "offload_refused_total", NULL, "Jobs that found the queue of the pool full");
+    pool.waited = mk_histogram_new(core, "offload_wait_seconds", NULL, "Time that jobs wait for a thread of the pool", 1,
+                                   0.001);
+}
+
 int
 mki_offload_start(size_t threads, size_t queue, struct mk_error *err)
 {
     sigset_t all, old;
     int rc = 0;
 
+    make_metrics();
     pool.last = &pool.first;
     pool.limit = queue;
     pool.stop = false;
@@ -109,11 +145,12 @@ mk_offload(struct mk_module *m, mk_task_fn work, mk_task_fn done, void *arg)
     MK_ASSERT(mk_worker_self());
     j = mk_alloc(sizeof(*j));
     *j = (struct job){.module = m, .worker = mk_worker_self(), .work = work, .done = done,
-                      .arg = arg};
+                      .arg = arg, .since = mki_clock_ms()};
     pthread_mutex_lock(&pool.lock);
     if (pool.queued >= pool.limit) {
         pthread_mutex_unlock(&pool.lock);
         mk_free(j);
+        mk_counter_add(pool.refused, 1);
         return -1;
     }
     mk_module_enter(m);

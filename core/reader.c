@@ -741,8 +741,13 @@ run(struct mk_reader *r, const char *w, size_t len)
     r->window = w;
     r->stop = false;
     rc = mki_parser_run(p, w + fed, take);
-    if (r->freed || r->state == DEAD)
+    if (r->freed)
         return;
+    if (r->state == DEAD) {
+        /* Closed: the reader may live on until all output has left. */
+        detach(r, true);
+        return;
+    }
     if (rc == 0 && !r->stop)
         rc = check_rest(p);
     r->window = NULL;

@@ -578,6 +578,7 @@ start(struct mk_error *err)
 
     if (count == 0)
         count = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
+    mki_log_metrics();
     mki_raise_limits();
     if (*server.conf.state_dir && mki_make_dir(server.conf.state_dir, err) < 0)
         return -1;

@@ -6,16 +6,26 @@
  */
 #include "config.h"
 
+#include <pthread.h>
+#include <signal.h>
+
 #define _LGPL_SOURCE
 #include <urcu/urcu-memb.h>
 
 #include <meerkat/store.h>
 
 #define BUCKETS_MIN 64
+#define SHRINK_BELOW 16     /* the table shrinks when it has so many buckets a record, or more */
 
 struct mk_store {
     struct cds_lfht *table;
-    size_t count;           /* atomic */
+    size_t count, bytes;    /* atomic */
+    bool grow;
+    /* The writers' */
+    size_t buckets;
+    bool has_sizer;         /* `sizer` must be joined */
+    pthread_t sizer;
+    bool sizing;            /* atomic: it is at work */
 };
 
 struct wanted {
@@ -113,6 +123,68 @@ mk_entry_claim_wins(const struct mk_entry *a, const struct mk_entry *b, uint16_t
     return at != bt ? at < bt : an < bn;
 }
 
+/* -- the size of the table ------------------------------------------------------------------ */
+
+/*
+ * The library would do this by itself (CDS_LFHT_AUTO_RESIZE), but up to 0.13 a race in it stops that for ever when its
+ * thread is done before the one that woke it goes on: then every look-up walks through thousands of records.
+ */
+static void *
+resize(void *arg)
+{
+    struct mk_store *store = arg;
+
+    MK_TAKES_OVER(&store->sizing);
+    urcu_memb_register_thread();
+    cds_lfht_resize(store->table, store->buckets);
+    urcu_memb_unregister_thread();
+    __atomic_store_n(&store->sizing, false, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static void
+join_sizer(struct mk_store *store)
+{
+    if (store->has_sizer)
+        pthread_join(store->sizer, NULL);
+    store->has_sizer = false;
+}
+
+/* Takes time, so a thread of its own does it, meanwhile all goes on. */
+static void
+start_sizer(struct mk_store *store, size_t buckets)
+{
+    size_t before = store->buckets;
+    sigset_t all, old;
+
+    join_sizer(store);
+    store->buckets = buckets;
+    store->sizing = true;
+    MK_HANDS_OVER(&store->sizing);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    store->has_sizer = pthread_create(&store->sizer, NULL, resize, store) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (!store->has_sizer) {        /* the next record tries again */
+        store->buckets = before;
+        store->sizing = false;
+    }
+}
+
+static void
+check_size(struct mk_store *store)
+{
+    size_t count = store->count, buckets = BUCKETS_MIN;
+
+    if (!store->grow || __atomic_load_n(&store->sizing, __ATOMIC_ACQUIRE))
+        return;
+    while (buckets < count)
+        buckets *= 2;
+    if (count > 2 * store->buckets ||
+        (store->buckets > BUCKETS_MIN && count < store->buckets / SHRINK_BELOW))
+        start_sizer(store, buckets);
+}
+
 /* -- the store ------------------------------------------------------------------------------ */
 
 struct mk_store *
@@ -120,9 +192,9 @@ mk_store_new(bool grow)
 {
     struct mk_store *store = mk_zalloc(sizeof(*store));
 
-    store->table = cds_lfht_new_flavor(BUCKETS_MIN, BUCKETS_MIN, 0,
-                                       grow ? CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING : 0,
-                                       &urcu_memb_flavor, NULL);
+    store->grow = grow;
+    store->buckets = BUCKETS_MIN;
+    store->table = cds_lfht_new_flavor(BUCKETS_MIN, BUCKETS_MIN, 0, 0, &urcu_memb_flavor, NULL);
     MK_ASSERT(store->table);
     return store;
 }
@@ -135,6 +207,7 @@ mk_store_free(struct mk_store **store)
 
     if (!*store)
         return;
+    join_sizer(*store);
     urcu_memb_read_lock();
     cds_lfht_for_each_entry((*store)->table, &iter, e, node) {
         cds_lfht_del((*store)->table, &e->node);
@@ -152,10 +225,19 @@ hash_of(struct mk_str group)
     return mk_hash(group.p, group.len);
 }
 
-static void
-count(struct mk_store *store, int by)
+static size_t
+size_of(const struct mk_entry *e)
 {
-    __atomic_fetch_add(&store->count, (size_t)by, __ATOMIC_RELAXED);
+    return sizeof(*e) + e->group_len + e->key_len + e->value_len;
+}
+
+/* What came minus what went; either may be NULL. */
+static void
+account(struct mk_store *store, const struct mk_entry *now, const struct mk_entry *old)
+{
+    __atomic_fetch_add(&store->count, (size_t)(now != NULL) - (old != NULL), __ATOMIC_RELAXED);
+    __atomic_fetch_add(&store->bytes, (now ? size_of(now) : 0) - (old ? size_of(old) : 0), __ATOMIC_RELAXED);
+    check_size(store);
 }
 
 struct mk_entry *
@@ -176,10 +258,8 @@ mk_store_put(struct mk_store *store, struct mk_entry *e)
     else
         cds_lfht_add(store->table, hash, &e->node);
     urcu_memb_read_unlock();
-    if (old)
-        return entry_of(old);
-    count(store, 1);
-    return NULL;
+    account(store, e, old ? entry_of(old) : NULL);
+    return old ? entry_of(old) : NULL;
 }
 
 void
@@ -188,7 +268,7 @@ mk_store_drop(struct mk_store *store, struct mk_entry *e)
     urcu_memb_read_lock();
     cds_lfht_del(store->table, &e->node);
     urcu_memb_read_unlock();
-    count(store, -1);
+    account(store, NULL, e);
 }
 
 struct mk_entry *
@@ -281,4 +361,16 @@ size_t
 mk_store_count(const struct mk_store *store)
 {
     return __atomic_load_n(&store->count, __ATOMIC_RELAXED);
+}
+
+size_t
+mk_store_bytes(const struct mk_store *store)
+{
+    return __atomic_load_n(&store->bytes, __ATOMIC_RELAXED);
+}
+
+size_t
+mk_store_buckets(const struct mk_store *store)
+{
+    return store->buckets;
 }

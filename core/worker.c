@@ -36,6 +36,7 @@ static struct mk_worker *workers;
 static size_t worker_count;
 static __thread struct mk_worker *self;
 static struct turn_ends *turn_ends;
+static struct mk_histogram inbox_items;
 
 struct mk_worker *
 mk_worker_self(void)
@@ -174,6 +175,7 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 {
     struct mk_worker *w = arg;
     struct mki_item *item = mki_inbox_take(&w->inbox);
+    uint64_t count = 0;
 
     (void)fd;
     (void)what;
@@ -184,7 +186,9 @@ on_wake(evutil_socket_t fd, short what, void *arg)
         item->run(item);
         mki_leave();
         item = next;
+        count++;
     }
+    mk_histogram_add(inbox_items, count);
 }
 
 /* -- the end of a turn ---------------------------------------------------------------------- */
@@ -292,6 +296,8 @@ mki_workers_start(size_t count, struct mk_error *err)
     sigset_t all, old;
     int rc = 0;
 
+    inbox_items = mk_histogram_new(mki_core_module(), "worker_inbox_items", NULL,
+                                   "Calls of other threads that a worker finds at once", 1, 1);
     workers = mk_zalloc(count * sizeof(*workers));
     worker_count = count;
     for (size_t i = 0; i < count; i++) {

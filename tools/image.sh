@@ -15,18 +15,22 @@ out=$(cd "$1" && pwd)
 build=${2-build}
 base=debian:12
 tag=localhost/meerkat:$(sed -n 's/^AC_INIT(\[meerkat\], \[\(.*\)\])$/\1/p' configure.ac)
-# Short: sockets and mounts are below it.
-store=(--root "$out/storage" --runroot "$out/run" --storage-driver overlay)
+context=$(mktemp -d)
+# A path of at most 50 characters, which podman remembers with the storage.
+run=${MEERKAT_IMAGE_RUN-$context/run}
+store=(--root "$out/storage" --runroot "$run" --storage-driver overlay)
 [ "$(id -u)" = 0 ] || store=()
 log=$out/image.log
+
+# Another run has another $run.
+[ -n "${MEERKAT_IMAGE_RUN-}" ] || rm -rf "$out/storage"
 
 say() { printf '== %s\n' "$*" >&2; }
 fail() { tail -20 "$log" >&2; exit 1; }
 
 options=(--isolation chroot --network host)
-context=$(mktemp -d)
 # The storage's own mount would keep the folder from being removed.
-trap 'rm -rf "$context"; umount "$out/storage/overlay" 2>/dev/null || true' EXIT
+trap 'rm -rf "$context"; while umount "$out/storage/overlay" 2>/dev/null; do :; done' EXIT
 if [ -z "${MEERKAT_NO_REGISTRY-}" ] && timeout 20 buildah "${store[@]}" pull -q "docker.io/library/$base" >"$log" 2>&1; then
     say "base: $base of the registry"
 else

@@ -9,7 +9,8 @@ source=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$2/root"
 out=$(cd "$2" && pwd)
 
-make -s -C "$build" install DESTDIR="$out/all" >/dev/null
+# One at a time: installing writes into the build folder as well.
+flock "$build/config.status" make -s -C "$build" install DESTDIR="$out/all" >/dev/null
 cd "$out/all/usr/local"
 for file in sbin/meerkatd bin/meerkatctl lib/meerkat/*.so; do
     [ -e "$file" ] || continue

@@ -70,6 +70,10 @@ struct mk_auth {
     void (*list)(void *self, struct mk_host *host, struct mk_str after, size_t limit,
                  mk_auth_list_fn fn, void *arg);
     void (*count)(void *self, struct mk_host *host, mk_auth_count_fn fn, void *arg);
+    /* `create` with keys that exist already, in the place of a password; none at all: an account that no password opens. NULL:
+     * this backend cannot. */
+    void (*create_keys)(void *self, struct mk_host *host, struct mk_str user,
+                        const struct mk_credentials *cred, mk_auth_fn fn, void *arg);
 };
 
 /*

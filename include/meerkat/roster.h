@@ -86,6 +86,7 @@ enum mk_roster_why {
     MK_ROSTER_BY_USER,                  /* a client's request, or `set` and `remove` */
     MK_ROSTER_BY_SUBSCRIPTION,          /* `change` */
     MK_ROSTER_BY_ADMIN,                 /* `put` */
+    MK_ROSTER_BY_REMOVAL,               /* the account was removed: told of each item, with `now` NULL */
 };
 
 /* An item changed, or went (`now` NULL), after it was stored; told on the worker that changed it. */

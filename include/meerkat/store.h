@@ -72,7 +72,7 @@ MK_API struct mk_entry *mk_entry_new(struct mk_str group, struct mk_str key, str
 /* For one that is in no store any more: freed when no reader can see it. Any thread. */
 MK_API void mk_entry_retire(struct mk_entry *e);
 
-/* `grow` lets the table grow with its content, by threads of the library. */
+/* `grow` lets the table grow and shrink with its content, by threads of its own. */
 MK_API struct mk_store *mk_store_new(bool grow) MK_NODISCARD;
 /* Frees all entries too. No reader may be left. */
 MK_API void mk_store_free(struct mk_store **store);
@@ -102,10 +102,14 @@ MK_API const struct mk_entry *mk_store_find(const struct mk_store *store, struct
 MK_API const struct mk_entry *mk_store_find_of(const struct mk_store *store, struct mk_str group,
                                                struct mk_str key, uint16_t owner);
 MK_API size_t mk_store_count(const struct mk_store *store);
+/* How wide the table is, or is becoming. For the only writer. */
+MK_API size_t mk_store_buckets(const struct mk_store *store);
 /* When a claimed entry was made, ms; 0 for others. */
 MK_API uint64_t mk_entry_claim_time(const struct mk_entry *e);
 /* Which of two claimed entries holds the key: the lower (time, node). `self` is the number of this node. */
 MK_API bool mk_entry_claim_wins(const struct mk_entry *a, const struct mk_entry *b, uint16_t self);
+/* What the records take, without the table that finds them. */
+MK_API size_t mk_store_bytes(const struct mk_store *store);
 
 MK_END
 #endif

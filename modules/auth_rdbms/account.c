@@ -216,12 +216,14 @@ create_row(void *arg)
     struct op *op = arg;
     struct mk_buf text = {0};
 
-    pass_details_print(&text, &op->cred);
+    if (op->cred.count)
+        pass_details_print(&text, &op->cred);
     struct mk_sql_value values[] = {MK_SQL_V_CSTR(mk_host_name(op->host)),
                                     MK_SQL_V_TEXT(mk_buf_str(&op->user)),
-                                    MK_SQL_V_TEXT(mk_buf_str(&text))};
+                                    op->cred.count ? MK_SQL_V_TEXT(mk_buf_str(&text)) : MK_SQL_V_NULL};
     op_exec(op, op->self->insert, values, MK_COUNT(values), on_created);
-    mk_wipe(text.data, text.len);
+    if (text.len)
+        mk_wipe(text.data, text.len);
     mk_buf_release(&text);
 }
 
@@ -236,6 +238,20 @@ account_create(void *self, struct mk_host *host, struct mk_str user, struct mk_s
         op_finish(op, MK_AUTH_NOT_ALLOWED);
     else if (derive_keys(op, create_row) < 0)
         op_finish(op, MK_AUTH_BUSY);
+}
+
+void
+account_create_keys(void *self, struct mk_host *host, struct mk_str user, const struct mk_credentials *cred,
+                    mk_auth_fn fn, void *arg)
+{
+    struct op *op = op_new(self, OP_CREATE, host, user, arg);
+
+    op->fn = fn;
+    op->cred = *cred;
+    if (!name_fits(user))
+        op_finish(op, MK_AUTH_NOT_ALLOWED);
+    else
+        create_row(op);
 }
 
 static void

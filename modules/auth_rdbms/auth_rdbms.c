@@ -112,6 +112,7 @@ init(struct mk_module *m, struct mk_error *err)
         .lookup = account_lookup,
         .check = account_check,
         .create = account_create,
+        .create_keys = account_create_keys,
         .set_password = account_set_password,
         .remove = account_remove,
         .hashes = auth_hashes,

@@ -73,6 +73,8 @@ void account_check(void *self, struct mk_host *host, struct mk_str user, struct 
                    mk_auth_fn fn, void *arg);
 void account_create(void *self, struct mk_host *host, struct mk_str user, struct mk_str password,
                     mk_auth_fn fn, void *arg);
+void account_create_keys(void *self, struct mk_host *host, struct mk_str user, const struct mk_credentials *cred,
+                         mk_auth_fn fn, void *arg);
 void account_set_password(void *self, struct mk_host *host, struct mk_str user,
                           struct mk_str password, mk_auth_fn fn, void *arg);
 

@@ -117,6 +117,9 @@ void sql_load(struct entry *e);
 void sql_change(struct change *c);
 void sql_account_remove(struct mk_ev_account_remove *ev, void *arg);
 
+/* port.c: XEP-0227 */
+int port_init(struct blocking *b) MK_NODISCARD;
+
 /* change.c */
 void change_stored(struct change *c);                       /* from sql.c */
 int change_register(struct blocking *b) MK_NODISCARD;

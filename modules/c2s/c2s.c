@@ -322,6 +322,18 @@ make_metrics(struct mk_module *m, struct c2s *c2s)
     c2s->metrics.throttled = mk_counter_new(m, "c2s_throttled_total", NULL,
                                             "Times that a client was over its rate");
     c2s->metrics.streams = mk_gauge_new(m, "c2s_streams", NULL, "Streams that are open");
+    c2s->metrics.bytes_in = mk_counter_new(m, "c2s_received_bytes_total", NULL, "Bytes from clients, without TLS");
+    c2s->metrics.bytes_out = mk_counter_new(m, "c2s_sent_bytes_total", NULL, "Bytes to clients, without TLS");
+    c2s->metrics.waiting = mk_gauge_new(m, "c2s_waiting_bytes", NULL, "Bytes that wait for slow clients");
+    c2s->metrics.tls[0] = mk_counter_new(m, "tls_handshakes_total", "for=\"c2s\",version=\"1.2\"",
+                                         "Connections that began TLS");
+    c2s->metrics.tls[1] = mk_counter_new(m, "tls_handshakes_total", "for=\"c2s\",version=\"1.3\"",
+                                         "Connections that began TLS");
+    c2s->metrics.tls_failed = mk_counter_new(m, "tls_failures_total", "for=\"c2s\"",
+                                             "Connections on which TLS failed");
+    c2s->metrics.seconds = mk_histogram_new(m, "c2s_stanza_seconds", NULL,
+                                            "What a client's stanza keeps its worker busy for, of every 64th",
+                                            250, 0.000000001);
 }
 
 static void

@@ -47,6 +47,7 @@ conn_new(struct c2s *c2s, int fd, const struct sockaddr_storage *peer, bool dire
 
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     c->fd = fd;
+    c->waiting_gauge = c2s->metrics.waiting;
     c->direct_tls = direct_tls;
     c->last_input = mk_now_ms();
     c->tokens = (int64_t)conf->burst;
@@ -75,6 +76,7 @@ conn_free(struct conn **cp)
     if (!c)
         return;
     conn_detach(c);
+    mk_gauge_add(c->waiting_gauge, -(int64_t)c->told_waiting);
     if (c->ssl) {
         if (!c->handshaking)
             SSL_shutdown(c->ssl);
@@ -336,6 +338,7 @@ read_once(struct conn *c, struct lane *lane, struct mk_session *session)
         return false;
     }
     account(c, (size_t)n, conf, rate);
+    mk_counter_add(s->c2s->metrics.bytes_in, (uint64_t)n);
     stream_input(s, lane->input, (size_t)n);
     /* The input may have ended the session or moved the connection away. */
     if (mk_session_is_closed(session) || s->conn != c)
@@ -404,9 +407,23 @@ write_some(struct conn *c, const char *data, size_t len)
     return errno == EAGAIN || errno == EWOULDBLOCK ? GOT_NOTHING : LOST;
 }
 
+/* Bytes that the socket did not take. */
+static void
+tell_waiting(struct conn *c)
+{
+    size_t waiting = c->write_blocked ? conn_queued(c) : 0;
+
+    if (MK_LIKELY(waiting == c->told_waiting))
+        return;
+    mk_gauge_add(c->waiting_gauge, (int64_t)waiting - (int64_t)c->told_waiting);
+    c->told_waiting = waiting;
+}
+
 int
 conn_flush(struct conn *c)
 {
+    size_t before = c->out_done;
+
     if (c->handshaking)
         return 0;
     while (c->out_done < c->out.len) {
@@ -419,10 +436,12 @@ conn_flush(struct conn *c)
         c->out_done += (size_t)n;
     }
     c->write_blocked = c->out_done < c->out.len;
+    mk_counter_add(c->stream->c2s->metrics.bytes_out, c->out_done - before);
     if (!c->write_blocked) {
         c->out.len = 0;
         c->out_done = 0;
     }
+    tell_waiting(c);
     want(c);
     return 0;
 }
@@ -438,12 +457,14 @@ on_event(int fd, unsigned events, void *arg)
         int rc = handshake(c);
 
         if (rc < 0) {
+            mk_counter_add(s->c2s->metrics.tls_failed, 1);
             mk_log(s->session, MK_LOG_INFO, "c2s.tls", "TLS failed: %s", tls_error());
             stream_lost(s, "TLS failed");
             return;
         }
         if (rc == 0)
             return;
+        mk_counter_add(s->c2s->metrics.tls[SSL_version(c->ssl) >= TLS1_3_VERSION], 1);
         stream_secured(s);
         read_input(c);
         return;

@@ -43,6 +43,8 @@ struct conn {
     char address[48];
     uint16_t port;
     struct mk_buf out;          /* not written yet */
+    size_t told_waiting;        /* of it: in the gauge */
+    struct mk_gauge waiting_gauge;
     size_t out_done;            /* of it: written */
     uint64_t last_input;
     int64_t tokens;             /* bytes that may be read */
@@ -65,6 +67,7 @@ struct stream {
     struct mk_reader *reader;
     unsigned flags;             /* enum mk_stream_flags */
     uint8_t state;
+    uint8_t stanzas;            /* counted to choose some to be timed */
     bool header_sent;
     bool dirty;                 /* in the lane's list: something was written this turn */
     bool had_stanza;            /* a stanza was written this turn */
@@ -112,7 +115,9 @@ struct c2s {
     size_t listener_count;
     struct {
         struct mk_counter accepted, refused, in[3], out[3], nonza, errors[STREAM_ERRORS], shed, throttled;
-        struct mk_gauge streams;
+        struct mk_counter bytes_in, bytes_out, tls[2], tls_failed;     /* tls: by version, 1.2 first */
+        struct mk_gauge streams, waiting;
+        struct mk_histogram seconds;
     } metrics;
 };
 

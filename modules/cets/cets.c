@@ -449,6 +449,41 @@ not_ready(void *arg)
     return __atomic_load_n(&c->said_ready, __ATOMIC_ACQUIRE) ? NULL : "not in sync with the cluster yet";
 }
 
+static double
+count_queued(void *arg)
+{
+    struct cets *c = arg;
+    double bytes;
+
+    pthread_mutex_lock(&c->lock);
+    bytes = (double)messages_queued(c);
+    pthread_mutex_unlock(&c->lock);
+    return bytes;
+}
+
+static double
+ask_queue_limit(void *arg)
+{
+    return (double)((const struct cets_conf *)mk_module_conf(((struct cets *)arg)->module, NULL))->queue_max;
+}
+
+static double
+count_links(void *arg)
+{
+    struct cets *c = arg;
+    struct peer *p = NULL;
+    struct peer_view v;
+    double links = 0;
+
+    pthread_mutex_lock(&c->lock);
+    while ((p = replica_peer_next(c->replica, p))) {
+        replica_peer_view(p, &v);
+        links += v.link != NULL;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return links;
+}
+
 static void
 make_metrics(struct mk_module *m, struct cets *c)
 {
@@ -468,6 +503,9 @@ make_metrics(struct mk_module *m, struct cets *c)
     mk_gauge_ask(m, "cluster_log_bytes", NULL, "Bytes of operations that are kept for other nodes", count_bytes, c);
     mk_gauge_ask(m, "cluster_lag", NULL, "Operations of this node that some other has not confirmed", count_lag, c);
     mk_gauge_ask(m, "cluster_records", NULL, "Records of all nodes that are held here", count_records, c);
+    mk_gauge_ask(m, "cluster_links", NULL, "Links to other nodes that are open", count_links, c);
+    mk_gauge_ask(m, "cluster_queue_bytes", NULL, "Bytes of requests that wait for other nodes", count_queued, c);
+    mk_gauge_ask(m, "cluster_queue_limit_bytes", NULL, "Bytes of requests that may wait for one node", ask_queue_limit, c);
     mk_gauge_ask(m, "cluster_nodes_joined", NULL, "Other nodes that this one is in sync with", count_joined, c);
 }
 

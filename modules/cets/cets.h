@@ -167,6 +167,7 @@ void tls_release(struct cets *c);
 int messages_provide(struct cets *c, struct mk_error *err);
 void messages_connected(struct cets *c, struct peer *p, struct conn *conn);    /* under the lock */
 void messages_disconnected(struct cets *c, struct conn *conn);                  /* under the lock */
+size_t messages_queued(const struct cets *c);                                   /* bytes; under the lock */
 void messages_gone(struct cets *c, struct peer *p);                             /* under the lock */
 /* Frames of the queue of this connection's peer, about `room` bytes; true: more is there. Under the lock. */
 bool messages_pull(struct cets *c, struct conn *conn, struct mk_buf *out, size_t room);

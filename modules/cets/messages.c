@@ -307,6 +307,16 @@ tell_void(const struct queue *q, bool gone)
     }
 }
 
+size_t
+messages_queued(const struct cets *c)
+{
+    size_t bytes = 0;
+
+    for (const struct queue *q = c->queues; q; q = q->next)
+        bytes += q->bytes;
+    return bytes;
+}
+
 void
 messages_gone(struct cets *c, struct peer *p)
 {

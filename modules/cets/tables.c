@@ -213,12 +213,35 @@ svc_node(void *self)
 
 /* -- tables --------------------------------------------------------------------------------- */
 
+static double
+ask_records(void *arg)
+{
+    return (double)mk_store_count(((const struct mk_table *)arg)->store);
+}
+
+static double
+ask_bytes(void *arg)
+{
+    return (double)mk_store_bytes(((const struct mk_table *)arg)->store);
+}
+
+static void
+make_table_metrics(struct mk_module *m, struct mk_table *t, const char *name)
+{
+    char *label = mk_printf_new("table=\"%s\"", name);
+
+    mk_gauge_ask(m, "table_records", label, "Records of a table that are held here", ask_records, t);
+    mk_gauge_ask(m, "table_bytes", label, "Memory of the records of a table", ask_bytes, t);
+    mk_free(label);
+}
+
 static struct mk_table *
 svc_open(void *self, struct mk_module *m, const char *name, unsigned version, struct mk_error *err)
 {
     struct cets *c = self;
     struct mk_table *t;
     unsigned index;
+    bool fresh = false;
 
     (void)m;
     pthread_mutex_lock(&c->lock);
@@ -230,12 +253,16 @@ svc_open(void *self, struct mk_module *m, const char *name, unsigned version, st
         *t = (struct mk_table){.next = c->tables, .cets = c, .index = index,
                                .store = replica_store(c->replica, index)};
         c->tables = t;
+        fresh = true;
     } else if (!t || replica_table_version(c->replica, index) != version) {
         mk_fail(err, "table '%s' has version %u here, not %u", name,
                 replica_table_version(c->replica, index), version);
         t = NULL;
     }
     pthread_mutex_unlock(&c->lock);
+    /* Not under the lock: whoever reads metrics has theirs and asks for ours. */
+    if (fresh)
+        make_table_metrics(c->module, t, name);
     return t;
 }
 

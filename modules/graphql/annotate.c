@@ -41,7 +41,8 @@ gql_annotate(const struct gql_view *v, struct gql_document *doc)
     struct gql_names fragments = {.arena = doc->arena};
 
     for (struct gql_definition *d = doc->definitions; d; d = d->next) {
-        struct gql_name_entry *e = d->kind == GQL_DEF_FRAGMENT ? gql_names_put(&fragments, d->name) : NULL;
+        struct gql_name_entry *e =
+            d->kind == GQL_DEF_FRAGMENT ? gql_names_put(&fragments, d->name) : NULL;
 
         if (e && !e->value)
             e->value = d;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * A document as it was written: operations, fragments, and the definitions of a schema. Nodes live in the arena of
- * the parser, texts point into it or into the source. `at` is the byte of the source where a node begins.
+ * A document as it was written: operations, fragments, and the definitions of a schema. Nodes live
+ * in the arena of the parser, texts point into it or into the source. `at` is the byte of the
+ * source where a node begins.
  */
 #ifndef GRAPHQL_AST_H
 #define GRAPHQL_AST_H
@@ -26,11 +27,11 @@ enum gql_value_kind {
 
 struct gql_value {
     enum gql_value_kind kind;
-    bool block;             /* a block string */
+    bool block; /* a block string */
     uint32_t at;
     uint32_t name_at;
-    struct mk_str text;     /* name, digits, decoded string; "true" and "false" */
-    struct mk_str name;     /* of the field, inside an object */
+    struct mk_str text;      /* name, digits, decoded string; "true" and "false" */
+    struct mk_str name;      /* of the field, inside an object */
     struct gql_value *items; /* of a list or an object */
     struct gql_value *next;
 };
@@ -63,21 +64,21 @@ enum gql_selection_kind { GQL_FIELD, GQL_SPREAD, GQL_INLINE };
 struct gql_selection {
     enum gql_selection_kind kind;
     uint32_t at;
-    struct mk_str alias;    /* p NULL: none */
-    struct mk_str name;     /* of the field or fragment */
+    struct mk_str alias; /* p NULL: none */
+    struct mk_str name;  /* of the field or fragment */
     uint32_t name_at;
-    struct gql_type_node *condition;    /* inline fragment: NULL when there is none */
+    struct gql_type_node *condition; /* inline fragment: NULL when there is none */
     struct gql_argument *arguments;
     struct gql_directive *directives;
-    uint32_t braces_at;     /* 0: it has none */
+    uint32_t braces_at; /* 0: it has none */
     struct gql_selection *selections;
     struct gql_selection *next;
-    void *notes;            /* of whoever compares selections */
+    void *notes; /* of whoever compares selections */
     /* Filled in by gql_annotate: NULL where the document is wrong. */
-    const struct gql_type *parent;      /* the type that the selection is made on */
-    const struct gql_field_def *def;    /* of a field */
-    const struct gql_type *type;        /* of what is selected inside: composite types only */
-    struct gql_definition *fragment;    /* of a spread */
+    const struct gql_type *parent;   /* the type that the selection is made on */
+    const struct gql_field_def *def; /* of a field */
+    const struct gql_type *type;     /* of what is selected inside: composite types only */
+    struct gql_definition *fragment; /* of a spread */
 };
 
 struct gql_variable {
@@ -85,7 +86,7 @@ struct gql_variable {
     uint32_t name_at;
     struct mk_str name;
     struct gql_type_node *type;
-    struct gql_value *preset;   /* NULL: none */
+    struct gql_value *preset; /* NULL: none */
     struct gql_directive *directives;
     struct gql_variable *next;
 };
@@ -104,7 +105,7 @@ struct gql_name_node {
 struct gql_input_node {
     uint32_t at;
     struct mk_str name;
-    struct mk_str description;  /* p NULL: none */
+    struct mk_str description; /* p NULL: none */
     struct gql_type_node *type;
     struct gql_value *preset;
     struct gql_directive *directives;
@@ -138,10 +139,10 @@ enum gql_definition_kind {
 struct gql_definition {
     enum gql_definition_kind kind;
     bool extend;
-    bool repeatable;                /* directive */
-    uint32_t at;                    /* the first word; behind a description */
+    bool repeatable; /* directive */
+    uint32_t at;     /* the first word; behind a description */
     uint32_t name_at;
-    struct mk_str name;             /* p NULL: an operation without */
+    struct mk_str name; /* p NULL: an operation without */
     struct mk_str description;
     struct gql_directive *directives;
     /* operations and fragments */
@@ -149,13 +150,13 @@ struct gql_definition {
     struct gql_variable *variables;
     struct gql_type_node *condition;
     struct gql_selection *selections;
-    const struct gql_type *type;    /* filled in by gql_annotate: what is selected on */
-    unsigned mark;                  /* of whoever walks through fragments */
-    void *notes;                    /* of whoever compares selections */
+    const struct gql_type *type; /* filled in by gql_annotate: what is selected on */
+    unsigned mark;               /* of whoever walks through fragments */
+    void *notes;                 /* of whoever compares selections */
     /* definitions of a schema */
-    struct gql_name_node *names;    /* interfaces, members of a union, locations of a directive */
-    struct gql_field_node *fields;  /* and values of an enum */
-    struct gql_input_node *inputs;  /* fields of an input object, arguments of a directive */
+    struct gql_name_node *names;   /* interfaces, members of a union, locations of a directive */
+    struct gql_field_node *fields; /* and values of an enum */
+    struct gql_input_node *inputs; /* fields of an input object, arguments of a directive */
     struct gql_definition *next;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Puts the parts of modules together: types, what extends them, resolvers, and what each schema can see. */
+/* Puts the parts of modules together: types, what extends them, resolvers, and what each schema can
+ * see. */
 #include "config.h"
 
 #include <stdarg.h>
@@ -89,8 +90,10 @@ static void
 check_name(struct build *b, const struct gql_part *part, struct mk_str name, uint32_t at)
 {
     if (!part->base && name.len >= 2 && memcmp(name.p, "__", 2) == 0)
-        build_fail(b, part, at, "Name \"%.*s\" must not begin with \"__\", which is reserved by GraphQL introspection.",
-                   MK_STR_ARG(name));
+        build_fail(
+            b, part, at,
+            "Name \"%.*s\" must not begin with \"__\", which is reserved by GraphQL introspection.",
+            MK_STR_ARG(name));
 }
 
 static void
@@ -120,7 +123,8 @@ define_type(struct build *b, const struct gql_part *part, const struct gql_defin
 
     check_name(b, part, d->name, d->name_at);
     if (gql_find_type(b->schema, d->name)) {
-        build_fail(b, part, d->name_at, "There can be only one type named \"%.*s\".", MK_STR_ARG(d->name));
+        build_fail(b, part, d->name_at, "There can be only one type named \"%.*s\".",
+                   MK_STR_ARG(d->name));
         return;
     }
     t = GQL_NEW(&b->schema->arena, struct gql_type);
@@ -141,7 +145,8 @@ define_types(struct build *b, const struct gql_part *part)
         if (d->kind == GQL_DEF_OPERATION || d->kind == GQL_DEF_FRAGMENT)
             build_fail(b, part, d->at, "an operation or a fragment is no part of a schema");
         else if (d->kind == GQL_DEF_SCHEMA)
-            build_fail(b, part, d->at, "the roots are given: extend AdminQuery, UserMutation and so on");
+            build_fail(b, part, d->at,
+                       "the roots are given: extend AdminQuery, UserMutation and so on");
         else if (d->kind != GQL_DEF_DIRECTIVE && !d->extend)
             define_type(b, part, d);
         else if (d->kind == GQL_DEF_DIRECTIVE && !part->base)
@@ -169,8 +174,8 @@ resolve_ref(struct build *b, const struct gql_part *part, const struct gql_type_
 
 /* Appends to `list`, in which names must differ; `owner` is for the message. */
 static void
-add_input(struct build *b, const struct gql_part *part, const struct gql_input_node *n, struct gql_input_def **list,
-          const char *owner, enum gql_place place)
+add_input(struct build *b, const struct gql_part *part, const struct gql_input_node *n,
+          struct gql_input_def **list, const char *owner, enum gql_place place)
 {
     struct gql_input_def *d = GQL_NEW(&b->schema->arena, struct gql_input_def);
     struct build_marks marks = {0};
@@ -178,7 +183,8 @@ add_input(struct build *b, const struct gql_part *part, const struct gql_input_n
     check_name(b, part, n->name, n->at);
     if (gql_find_input(*list, n->name))
         build_fail(b, part, n->at, "%s \"%s.%.*s\" can only be defined once.",
-                   place == GQL_AT_ARGUMENT_DEFINITION ? "Argument" : "Field", owner, MK_STR_ARG(n->name));
+                   place == GQL_AT_ARGUMENT_DEFINITION ? "Argument" : "Field", owner,
+                   MK_STR_ARG(n->name));
     d->name = build_text(b, n->name);
     d->description = build_text(b, n->description);
     d->type = resolve_ref(b, part, n->type);
@@ -193,7 +199,8 @@ add_input(struct build *b, const struct gql_part *part, const struct gql_input_n
 }
 
 static void
-add_field(struct build *b, const struct gql_part *part, const struct gql_field_node *n, struct gql_type *t)
+add_field(struct build *b, const struct gql_part *part, const struct gql_field_node *n,
+          struct gql_type *t)
 {
     struct gql_field_def *f = GQL_NEW(&b->schema->arena, struct gql_field_def), **end = &t->fields;
     struct build_marks marks = {0};
@@ -201,7 +208,8 @@ add_field(struct build *b, const struct gql_part *part, const struct gql_field_n
 
     check_name(b, part, n->name, n->at);
     if (gql_find_field(t, n->name))
-        build_fail(b, part, n->at, "Field \"%s.%.*s\" can only be defined once.", t->name, MK_STR_ARG(n->name));
+        build_fail(b, part, n->at, "Field \"%s.%.*s\" can only be defined once.", t->name,
+                   MK_STR_ARG(n->name));
     f->name = build_text(b, n->name);
     f->description = build_text(b, n->description);
     f->type = resolve_ref(b, part, n->type);
@@ -219,14 +227,17 @@ add_field(struct build *b, const struct gql_part *part, const struct gql_field_n
 }
 
 static void
-add_value(struct build *b, const struct gql_part *part, const struct gql_field_node *n, struct gql_type *t)
+add_value(struct build *b, const struct gql_part *part, const struct gql_field_node *n,
+          struct gql_type *t)
 {
-    struct gql_enum_value *v = GQL_NEW(&b->schema->arena, struct gql_enum_value), **end = &t->values;
+    struct gql_enum_value *v = GQL_NEW(&b->schema->arena, struct gql_enum_value),
+                          **end = &t->values;
     struct build_marks marks = {0};
 
     check_name(b, part, n->name, n->at);
     if (gql_find_enum_value(t, n->name))
-        build_fail(b, part, n->at, "Enum value \"%s.%.*s\" can only be defined once.", t->name, MK_STR_ARG(n->name));
+        build_fail(b, part, n->at, "Enum value \"%s.%.*s\" can only be defined once.", t->name,
+                   MK_STR_ARG(n->name));
     v->name = build_text(b, n->name);
     v->description = build_text(b, n->description);
     v->part = part;
@@ -239,7 +250,8 @@ add_value(struct build *b, const struct gql_part *part, const struct gql_field_n
 }
 
 static void
-add_member(struct build *b, const struct gql_part *part, const struct gql_name_node *n, struct gql_type *t)
+add_member(struct build *b, const struct gql_part *part, const struct gql_name_node *n,
+           struct gql_type *t)
 {
     bool interface = t->kind != GQL_K_UNION;
     struct gql_member **list = interface ? &t->interfaces : &t->possible;
@@ -252,19 +264,23 @@ add_member(struct build *b, const struct gql_part *part, const struct gql_name_n
     }
     for (size_t i = 0; i < *count; i++) {
         if ((*list)[i].type == type)
-            build_fail(b, part, n->at, interface ? "Type %s can only implement %s once."
-                                                 : "Union type %s can only include type %s once.", t->name, type->name);
+            build_fail(b, part, n->at,
+                       interface ? "Type %s can only implement %s once."
+                                 : "Union type %s can only include type %s once.",
+                       t->name, type->name);
     }
     *list = build_grow(&b->schema->arena, *list, *count, sizeof(**list));
     (*list)[(*count)++] = (struct gql_member){type, part, n->at};
 }
 
 static void
-fill_type(struct build *b, const struct gql_part *part, const struct gql_definition *d, struct gql_type *t)
+fill_type(struct build *b, const struct gql_part *part, const struct gql_definition *d,
+          struct gql_type *t)
 {
     static const enum gql_place places[] = {
-        [GQL_K_SCALAR] = GQL_AT_SCALAR, [GQL_K_OBJECT] = GQL_AT_OBJECT, [GQL_K_INTERFACE] = GQL_AT_INTERFACE,
-        [GQL_K_UNION] = GQL_AT_UNION,   [GQL_K_ENUM] = GQL_AT_ENUM,     [GQL_K_INPUT] = GQL_AT_INPUT_OBJECT,
+        [GQL_K_SCALAR] = GQL_AT_SCALAR,       [GQL_K_OBJECT] = GQL_AT_OBJECT,
+        [GQL_K_INTERFACE] = GQL_AT_INTERFACE, [GQL_K_UNION] = GQL_AT_UNION,
+        [GQL_K_ENUM] = GQL_AT_ENUM,           [GQL_K_INPUT] = GQL_AT_INPUT_OBJECT,
     };
     struct build_marks marks = {0};
 
@@ -296,15 +312,19 @@ fill_types(struct build *b, const struct gql_part *part)
             continue;
         t = gql_find_type(b->schema, d->name);
         if (!t) {
-            build_fail(b, part, d->name_at, "Cannot extend type \"%.*s\" because it is not defined.", MK_STR_ARG(d->name));
+            build_fail(b, part, d->name_at,
+                       "Cannot extend type \"%.*s\" because it is not defined.",
+                       MK_STR_ARG(d->name));
             return;
         }
         bit = root_bit(t->name);
         if (t->kind != type_kind(d->kind))
-            build_fail(b, part, d->name_at, "Cannot extend %s \"%s\" as if it were of another kind.",
+            build_fail(b, part, d->name_at,
+                       "Cannot extend %s \"%s\" as if it were of another kind.",
                        gql_kind_name(t->kind), t->name);
         else if (bit && !(part->schemas & bit))
-            build_fail(b, part, d->name_at, "\"%s\" belongs to a schema that was not asked for.", t->name);
+            build_fail(b, part, d->name_at, "\"%s\" belongs to a schema that was not asked for.",
+                       t->name);
         else
             fill_type(b, part, d, t);
     }
@@ -323,7 +343,8 @@ places_of(struct build *b, const struct gql_part *part, const struct gql_definit
         while (i < GQL_PLACES && !mk_str_is(n->name, gql_place_names[i]))
             i++;
         if (i == GQL_PLACES)
-            build_fail(b, part, n->at, "Syntax Error: Unexpected Name \"%.*s\".", MK_STR_ARG(n->name));
+            build_fail(b, part, n->at, "Syntax Error: Unexpected Name \"%.*s\".",
+                       MK_STR_ARG(n->name));
         else
             places |= 1u << i;
     }
@@ -364,7 +385,9 @@ bind_resolvers(struct build *b, const struct gql_part *part)
         struct gql_field_def *f = t ? gql_find_field(t, mk_str_of(r->field)) : NULL;
 
         if (!f || t->kind != GQL_K_OBJECT || f->part != part)
-            build_fail(b, part, 0, "there is a function for field '%s.%s', which this text does not define", r->type, r->field);
+            build_fail(b, part, 0,
+                       "there is a function for field '%s.%s', which this text does not define",
+                       r->type, r->field);
         else
             f->fn = r->fn;
     }
@@ -372,7 +395,9 @@ bind_resolvers(struct build *b, const struct gql_part *part)
         struct gql_type *t = gql_find_type(b->schema, mk_str_of(r->name));
 
         if (!t || t->kind != GQL_K_SCALAR || t->part != part)
-            build_fail(b, part, 0, "there is a function for scalar '%s', which this text does not define", r->name);
+            build_fail(b, part, 0,
+                       "there is a function for scalar '%s', which this text does not define",
+                       r->name);
         else
             t->read = r->fn;
     }
@@ -380,8 +405,7 @@ bind_resolvers(struct build *b, const struct gql_part *part)
 
 /* -- what a schema can see ------------------------------------------------------------------- */
 
-static void
-see_type(const struct gql_type *type, unsigned bit);
+static void see_type(const struct gql_type *type, unsigned bit);
 
 static void
 see_inputs(const struct gql_input_def *list, unsigned bit)
@@ -446,8 +470,10 @@ collect_possible(struct gql_schema *s)
             struct gql_type *interface = (struct gql_type *)t->interfaces[k].type;
 
             interface->possible =
-                build_grow(&s->arena, interface->possible, interface->possible_count, sizeof(*interface->possible));
-            interface->possible[interface->possible_count++] = (struct gql_member){t, t->part, t->at};
+                build_grow(&s->arena, interface->possible, interface->possible_count,
+                           sizeof(*interface->possible));
+            interface->possible[interface->possible_count++] =
+                (struct gql_member){t, t->part, t->at};
         }
     }
 }
@@ -475,7 +501,8 @@ take_meta_fields(struct gql_schema *s)
 }
 
 struct gql_schema *
-gql_schema_new(struct gql_part *const *parts, size_t count, struct gql_part **culprit, struct mk_error *err)
+gql_schema_new(struct gql_part *const *parts, size_t count, struct gql_part **culprit,
+               struct mk_error *err)
 {
     struct gql_schema *s = mk_zalloc(sizeof(*s));
     struct build b = {.schema = s, .parts = parts, .count = count, .err = err};

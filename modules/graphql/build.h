@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* What the files that put a schema together share. After the first mistake `failed` is set and nothing more is told. */
+/* What the files that put a schema together share. After the first mistake `failed` is set and
+ * nothing more is told. */
 #ifndef GRAPHQL_BUILD_H
 #define GRAPHQL_BUILD_H
 
@@ -16,7 +17,8 @@ struct build {
 };
 
 /* The mistake at byte `at` of the part's text. */
-void build_fail(struct build *b, const struct gql_part *part, uint32_t at, const char *fmt, ...) MK_PRINTF(4, 5);
+void build_fail(struct build *b, const struct gql_part *part, uint32_t at, const char *fmt, ...)
+    MK_PRINTF(4, 5);
 
 /* build_directives.c: reads and checks the directives of one place. */
 struct build_marks {
@@ -24,8 +26,9 @@ struct build_marks {
     const char *specified_by;
     struct gql_protect protect;
 };
-void build_directives(struct build *b, const struct gql_part *part, const struct gql_directive *list,
-                      enum gql_place place, struct build_marks *marks);
+void build_directives(struct build *b, const struct gql_part *part,
+                      const struct gql_directive *list, enum gql_place place,
+                      struct build_marks *marks);
 
 /* check.c: rules about a schema as a whole (specification §3). */
 void build_check(struct build *b);

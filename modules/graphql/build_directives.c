@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Directives in the text of a schema: @deprecated, @specifiedBy, @protected, and @use, which means nothing here. */
+/* Directives in the text of a schema: @deprecated, @specifiedBy, @protected, and @use, which means
+ * nothing here. */
 #include "config.h"
 
 #include "build.h"
@@ -25,21 +26,25 @@ check_arguments(struct build *b, const struct gql_part *part, const struct gql_d
         json_t *value;
 
         if (!in) {
-            build_fail(b, part, a->at, "Unknown argument \"%.*s\" on directive \"@%s\".", MK_STR_ARG(a->name), def->name);
+            build_fail(b, part, a->at, "Unknown argument \"%.*s\" on directive \"@%s\".",
+                       MK_STR_ARG(a->name), def->name);
             return;
         }
         for (const struct gql_argument *o = d->arguments; o != a; o = o->next) {
             if (mk_str_eq(o->name, a->name))
-                build_fail(b, part, a->at, "There can be only one argument named \"%.*s\".", MK_STR_ARG(a->name));
+                build_fail(b, part, a->at, "There can be only one argument named \"%.*s\".",
+                           MK_STR_ARG(a->name));
         }
         value = gql_coerce_literal(a->value, in->type, NULL);
         if (!value)
-            build_fail(b, part, a->value->at, "the value of argument \"%s\" does not fit its type", in->name);
+            build_fail(b, part, a->value->at, "the value of argument \"%s\" does not fit its type",
+                       in->name);
         json_decref(value);
     }
     for (const struct gql_input_def *in = def->args; in; in = in->next) {
         if (gql_is_required(in) && !value_of(d, in->name))
-            build_fail(b, part, d->at, "Argument \"%s\" on directive \"@%s\" is required, but it was not provided.",
+            build_fail(b, part, d->at,
+                       "Argument \"%s\" on directive \"@%s\" is required, but it was not provided.",
                        in->name, def->name);
     }
 }
@@ -56,7 +61,8 @@ read_protected(struct build *b, const struct gql_directive *d, struct gql_protec
     else if (type && mk_str_is(type->text, "GLOBAL"))
         protect->kind = GQL_PROTECT_GLOBAL;
     for (const struct gql_value *v = first; v; v = v->next) {
-        protect->args = build_grow(&b->schema->arena, protect->args, protect->count, sizeof(*protect->args));
+        protect->args =
+            build_grow(&b->schema->arena, protect->args, protect->count, sizeof(*protect->args));
         protect->args[protect->count++] = build_text(b, v->text);
     }
 }
@@ -78,8 +84,8 @@ read_directive(struct build *b, const struct gql_directive *d, struct build_mark
 }
 
 void
-build_directives(struct build *b, const struct gql_part *part, const struct gql_directive *list, enum gql_place place,
-                 struct build_marks *marks)
+build_directives(struct build *b, const struct gql_part *part, const struct gql_directive *list,
+                 enum gql_place place, struct build_marks *marks)
 {
     for (const struct gql_directive *d = list; d && !b->failed; d = d->next) {
         const struct gql_directive_def *def = gql_find_directive(b->schema, d->name);
@@ -89,10 +95,13 @@ build_directives(struct build *b, const struct gql_part *part, const struct gql_
             return;
         }
         if (!(def->places & 1u << place))
-            build_fail(b, part, d->at, "Directive \"@%s\" may not be used on %s.", def->name, gql_place_names[place]);
+            build_fail(b, part, d->at, "Directive \"@%s\" may not be used on %s.", def->name,
+                       gql_place_names[place]);
         for (const struct gql_directive *o = list; o != d && !def->repeatable; o = o->next) {
             if (mk_str_eq(o->name, d->name))
-                build_fail(b, part, d->at, "The directive \"@%s\" can only be used once at this location.", def->name);
+                build_fail(b, part, d->at,
+                           "The directive \"@%s\" can only be used once at this location.",
+                           def->name);
         }
         check_arguments(b, part, d, def);
         if (!b->failed)

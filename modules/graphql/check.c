@@ -17,16 +17,19 @@ check_input(struct build *b, const struct gql_input_def *d, const char *owner)
     json_t *value;
 
     if (!gql_is_input(t)) {
-        build_fail(b, d->part, d->at, "The type of %s.%s must be Input Type but got: %s.", owner, d->name, t->name);
+        build_fail(b, d->part, d->at, "The type of %s.%s must be Input Type but got: %s.", owner,
+                   d->name, t->name);
         return;
     }
     if (d->deprecated && gql_is_required(d))
-        build_fail(b, d->part, d->at, "Required argument or field %s.%s cannot be deprecated.", owner, d->name);
+        build_fail(b, d->part, d->at, "Required argument or field %s.%s cannot be deprecated.",
+                   owner, d->name);
     if (!d->preset)
         return;
     value = gql_coerce_literal(d->preset, d->type, NULL);
     if (!value)
-        build_fail(b, d->part, d->preset->at, "The default value of %s.%s does not fit its type.", owner, d->name);
+        build_fail(b, d->part, d->preset->at, "The default value of %s.%s does not fit its type.",
+                   owner, d->name);
     json_decref(value);
 }
 
@@ -71,7 +74,8 @@ check_preset(struct build *b, struct gql_input_def *d)
     if (!d->preset || d->presets == GQL_CHECKED)
         return;
     if (d->presets == GQL_BEING_CHECKED) {
-        build_fail(b, d->part, d->preset->at, "The default value of %s holds itself, without an end.", d->name);
+        build_fail(b, d->part, d->preset->at,
+                   "The default value of %s holds itself, without an end.", d->name);
         return;
     }
     d->presets = GQL_BEING_CHECKED;
@@ -114,12 +118,14 @@ static void
 check_protect(struct build *b, const struct gql_field_def *f, const char *owner)
 {
     if (f->protect.kind == GQL_PROTECT_DOMAIN && f->protect.count == 0)
-        build_fail(b, f->part, f->at, "%s.%s is protected by domain, but no argument is named.", owner, f->name);
+        build_fail(b, f->part, f->at, "%s.%s is protected by domain, but no argument is named.",
+                   owner, f->name);
     for (size_t i = 0; i < f->protect.count; i++) {
         if (!path_is_good(f->args, f->protect.args[i]))
             build_fail(b, f->part, f->at,
-                       "%s.%s is protected by \"%s\", which is no argument that a JID or a domain is given in.", owner, f->name,
-                       f->protect.args[i]);
+                       "%s.%s is protected by \"%s\", which is no argument that a JID or a domain "
+                       "is given in.",
+                       owner, f->name, f->protect.args[i]);
     }
 }
 
@@ -131,13 +137,15 @@ check_fields(struct build *b, const struct gql_type *t)
     if (!t->fields && !t->root)
         build_fail(b, t->part, t->at, "Type %s must define one or more fields.", t->name);
     if (t->protect.kind == GQL_PROTECT_DOMAIN || t->protect.count)
-        build_fail(b, t->part, t->at, "Type %s can be protected as DEFAULT or GLOBAL: it has no arguments.", t->name);
+        build_fail(b, t->part, t->at,
+                   "Type %s can be protected as DEFAULT or GLOBAL: it has no arguments.", t->name);
     for (const struct gql_field_def *f = t->fields; f && !b->failed; f = f->next) {
         const struct gql_type *type = gql_ref_type(f->type);
         char owner[160];
 
         if (!gql_is_leaf(type) && !gql_is_composite(type))
-            build_fail(b, f->part, f->at, "The type of %s.%s must be Output Type but got: %s.", t->name, f->name, type->name);
+            build_fail(b, f->part, f->at, "The type of %s.%s must be Output Type but got: %s.",
+                       t->name, f->name, type->name);
         snprintf(owner, sizeof(owner), "%.70s.%.70s", t->name, f->name);
         check_inputs(b, f->args, owner);
         check_protect(b, f, t->name);
@@ -145,23 +153,28 @@ check_fields(struct build *b, const struct gql_type *t)
 }
 
 static void
-check_same_arguments(struct build *b, const struct gql_type *t, const struct gql_field_def *f, const struct gql_type *i,
-                     const struct gql_field_def *expected)
+check_same_arguments(struct build *b, const struct gql_type *t, const struct gql_field_def *f,
+                     const struct gql_type *i, const struct gql_field_def *expected)
 {
     for (const struct gql_input_def *a = expected->args; a; a = a->next) {
         const struct gql_input_def *have = gql_find_input(f->args, mk_str_of(a->name));
 
         if (!have)
-            build_fail(b, f->part, f->at, "Interface field argument %s.%s(%s:) expected but %s.%s does not provide it.",
-                       i->name, expected->name, a->name, t->name, f->name);
+            build_fail(
+                b, f->part, f->at,
+                "Interface field argument %s.%s(%s:) expected but %s.%s does not provide it.",
+                i->name, expected->name, a->name, t->name, f->name);
         else if (!gql_ref_equal(have->type, a->type))
-            build_fail(b, have->part, have->at, "Argument %s.%s(%s:) must be of the type that interface %s gives it.",
+            build_fail(b, have->part, have->at,
+                       "Argument %s.%s(%s:) must be of the type that interface %s gives it.",
                        t->name, f->name, a->name, i->name);
     }
     for (const struct gql_input_def *a = f->args; a; a = a->next) {
         if (!gql_find_input(expected->args, mk_str_of(a->name)) && gql_is_required(a))
-            build_fail(b, a->part, a->at, "Argument %s.%s(%s:) must not be required, for interface %s does not have it.",
-                       t->name, f->name, a->name, i->name);
+            build_fail(
+                b, a->part, a->at,
+                "Argument %s.%s(%s:) must not be required, for interface %s does not have it.",
+                t->name, f->name, a->name, i->name);
     }
 }
 
@@ -171,7 +184,8 @@ check_interface(struct build *b, const struct gql_type *t, const struct gql_memb
     const struct gql_type *i = m->type;
 
     if (i->kind != GQL_K_INTERFACE || i == t) {
-        build_fail(b, m->part, m->at, "Type %s must only implement Interface types, it cannot implement %s.", t->name,
+        build_fail(b, m->part, m->at,
+                   "Type %s must only implement Interface types, it cannot implement %s.", t->name,
                    i->name);
         return;
     }
@@ -179,20 +193,24 @@ check_interface(struct build *b, const struct gql_type *t, const struct gql_memb
         const struct gql_type *above = i->interfaces[k].type;
 
         if (above == t)
-            build_fail(b, m->part, m->at, "Type %s cannot implement %s because it would create a circular reference.",
+            build_fail(b, m->part, m->at,
+                       "Type %s cannot implement %s because it would create a circular reference.",
                        t->name, i->name);
         else if (!gql_type_implements(t, above))
-            build_fail(b, m->part, m->at, "Type %s must implement %s because it is implemented by %s.", t->name,
+            build_fail(b, m->part, m->at,
+                       "Type %s must implement %s because it is implemented by %s.", t->name,
                        above->name, i->name);
     }
     for (const struct gql_field_def *f = i->fields; f && !b->failed; f = f->next) {
         const struct gql_field_def *have = gql_find_field(t, mk_str_of(f->name));
 
         if (!have)
-            build_fail(b, m->part, m->at, "Interface field %s.%s expected but %s does not provide it.", i->name, f->name,
-                       t->name);
+            build_fail(b, m->part, m->at,
+                       "Interface field %s.%s expected but %s does not provide it.", i->name,
+                       f->name, t->name);
         else if (!gql_ref_is_subtype(have->type, f->type))
-            build_fail(b, have->part, have->at, "Field %s.%s does not have the type that interface %s gives it.", t->name,
+            build_fail(b, have->part, have->at,
+                       "Field %s.%s does not have the type that interface %s gives it.", t->name,
                        f->name, i->name);
         else
             check_same_arguments(b, t, have, i, f);
@@ -205,12 +223,13 @@ static void
 check_union(struct build *b, const struct gql_type *t)
 {
     if (t->possible_count == 0)
-        build_fail(b, t->part, t->at, "Union type %s must define one or more member types.", t->name);
+        build_fail(b, t->part, t->at, "Union type %s must define one or more member types.",
+                   t->name);
     for (size_t i = 0; i < t->possible_count; i++) {
         if (t->possible[i].type->kind != GQL_K_OBJECT)
             build_fail(b, t->possible[i].part, t->possible[i].at,
-                       "Union type %s can only include Object types, it cannot include %s.", t->name,
-                       t->possible[i].type->name);
+                       "Union type %s can only include Object types, it cannot include %s.",
+                       t->name, t->possible[i].type->name);
     }
 }
 
@@ -233,7 +252,9 @@ check_circle(struct build *b, struct circle *c, const struct gql_type *t)
             continue;
         if (inner == c->path[0])
             build_fail(b, d->part, d->at,
-                       "Cannot reference Input Object %s within itself through a series of non-null fields.", inner->name);
+                       "Cannot reference Input Object %s within itself through a series of "
+                       "non-null fields.",
+                       inner->name);
         for (size_t i = 0; i < c->depth && inner; i++) {
             if (c->path[i] == inner)
                 inner = NULL;
@@ -265,7 +286,8 @@ check_type(struct build *b, const struct gql_type *t)
         break;
     case GQL_K_INPUT:
         if (!t->inputs)
-            build_fail(b, t->part, t->at, "Input Object type %s must define one or more fields.", t->name);
+            build_fail(b, t->part, t->at, "Input Object type %s must define one or more fields.",
+                       t->name);
         check_inputs(b, t->inputs, t->name);
         check_circle(b, &circle, t);
         break;

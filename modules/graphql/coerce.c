@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Input coercion: literals, and the leaves of both literals and variables. coerce_variables.c has the variables. */
+/* Input coercion: literals, and the leaves of both literals and variables. coerce_variables.c has
+ * the variables. */
 #include "config.h"
 
 #include <errno.h>
@@ -31,7 +32,8 @@ next_value(void **at)
 }
 
 static json_t *
-wrong_enum(const struct gql_type *t, struct mk_error *err, const char *fmt, const char *what, struct mk_str input)
+wrong_enum(const struct gql_type *t, struct mk_error *err, const char *fmt, const char *what,
+           struct mk_str input)
 {
     struct mk_buf text = {0};
 
@@ -82,8 +84,8 @@ enum_value(const struct gql_type *t, const json_t *v, struct mk_error *err)
 }
 
 /*
- * A literal as JSON. What no scalar of ours may be (an enum's name, a list) becomes null, which all of them refuse; and so
- * does a fraction, even .0, where a whole number is wanted.
+ * A literal as JSON. What no scalar of ours may be (an enum's name, a list) becomes null, which all
+ * of them refuse; and so does a fraction, even .0, where a whole number is wanted.
  */
 static json_t *
 literal_json(const struct gql_type *t, const struct gql_value *v)
@@ -164,7 +166,8 @@ gql_leaf_literal(const struct gql_type *t, const struct gql_value *v, struct mk_
     if (t->ops)
         mk_fail(err, "%s", why.text);
     else
-        mk_fail(err, "Expected value of type \"%s\", found %s; %s", t->name, mk_buf_cstr(&text), why.text);
+        mk_fail(err, "Expected value of type \"%s\", found %s; %s", t->name, mk_buf_cstr(&text),
+                why.text);
     mk_buf_release(&text);
     return NULL;
 }
@@ -246,7 +249,8 @@ object_field(const struct gql_value *v, const char *name)
 
 /* False: it does not fit. */
 static bool
-add_object_field(json_t *object, const struct gql_input_def *d, const struct gql_value *v, const json_t *variables)
+add_object_field(json_t *object, const struct gql_input_def *d, const struct gql_value *v,
+                 const json_t *variables)
 {
     json_t *made;
 
@@ -317,31 +321,34 @@ find_argument(const struct gql_argument *list, const char *name)
 }
 
 static bool
-wrong_argument(struct gql_argument_error *err, uint32_t at, const struct gql_input_def *d, const char *what,
-               const char *rest)
+wrong_argument(struct gql_argument_error *err, uint32_t at, const struct gql_input_def *d,
+               const char *what, const char *rest)
 {
     struct mk_buf type = {0};
 
     gql_print_ref(&type, d->type);
     err->at = at;
-    snprintf(err->text, sizeof(err->text), "Argument \"%s\" of %s type \"%s\" %s", d->name, what, mk_buf_cstr(&type), rest);
+    snprintf(err->text, sizeof(err->text), "Argument \"%s\" of %s type \"%s\" %s", d->name, what,
+             mk_buf_cstr(&type), rest);
     mk_buf_release(&type);
     return false;
 }
 
 /* Nothing was given for it. */
 static bool
-default_argument(json_t *into, const struct gql_input_def *d, uint32_t at, const struct gql_value *v,
-                 struct gql_argument_error *err)
+default_argument(json_t *into, const struct gql_input_def *d, uint32_t at,
+                 const struct gql_value *v, struct gql_argument_error *err)
 {
     char rest[200] = "was not provided.";
 
     if (d->preset)
-        return json_object_set_new(into, d->name, gql_coerce_literal(d->preset, d->type, NULL)) == 0;
+        return json_object_set_new(into, d->name, gql_coerce_literal(d->preset, d->type, NULL)) ==
+               0;
     if (d->type->kind != GQL_NON_NULL)
         return true;
     if (v)
-        snprintf(rest, sizeof(rest), "was provided the variable \"$%.*s\" which was not provided a runtime value.",
+        snprintf(rest, sizeof(rest),
+                 "was provided the variable \"$%.*s\" which was not provided a runtime value.",
                  MK_STR_ARG(v->text));
     return wrong_argument(err, at, d, "required", rest);
 }
@@ -359,14 +366,16 @@ add_argument(json_t *into, const struct gql_input_def *d, const struct gql_argum
     if (is_missing(v, variables))
         return default_argument(into, d, v->at, v, err);
     if (d->type->kind == GQL_NON_NULL &&
-        (v->kind == GQL_NULL || (v->kind == GQL_VARIABLE && json_is_null(variable_value(variables, v->text)))))
+        (v->kind == GQL_NULL ||
+         (v->kind == GQL_VARIABLE && json_is_null(variable_value(variables, v->text)))))
         return wrong_argument(err, v->at, d, "non-null", "must not be null.");
     made = gql_coerce_literal(v, d->type, variables);
     if (made)
         return json_object_set_new(into, d->name, made) == 0;
     gql_print_value(&text, v);
     err->at = v->at;
-    snprintf(err->text, sizeof(err->text), "Argument \"%s\" has invalid value %s.", d->name, mk_buf_cstr(&text));
+    snprintf(err->text, sizeof(err->text), "Argument \"%s\" has invalid value %s.", d->name,
+             mk_buf_cstr(&text));
     mk_buf_release(&text);
     return false;
 }

@@ -37,7 +37,8 @@ print_where(struct mk_buf *out, const struct where *w)
 }
 
 static json_t *
-wrong(struct reading *r, const struct where *w, const json_t *value, const char *code, const char *text)
+wrong(struct reading *r, const struct where *w, const json_t *value, const char *code,
+      const char *text)
 {
     struct mk_buf message = {0};
 
@@ -54,10 +55,12 @@ wrong(struct reading *r, const struct where *w, const json_t *value, const char 
     return NULL;
 }
 
-static json_t *coerce(struct reading *r, const json_t *value, const struct gql_ref *type, const struct where *w);
+static json_t *coerce(struct reading *r, const json_t *value, const struct gql_ref *type,
+                      const struct where *w);
 
 static json_t *
-coerce_list(struct reading *r, const json_t *value, const struct gql_ref *item, const struct where *w)
+coerce_list(struct reading *r, const json_t *value, const struct gql_ref *item,
+            const struct where *w)
 {
     json_t *list = json_array(), *one;
 
@@ -85,8 +88,8 @@ next_input(void **at)
 }
 
 static void
-tell_unknown_field(struct reading *r, const json_t *value, const char *key, const struct gql_type *t,
-                   const struct where *w)
+tell_unknown_field(struct reading *r, const json_t *value, const char *key,
+                   const struct gql_type *t, const struct where *w)
 {
     struct mk_buf text = {0};
 
@@ -97,7 +100,8 @@ tell_unknown_field(struct reading *r, const json_t *value, const char *key, cons
 }
 
 static void
-coerce_field(struct reading *r, json_t *into, const json_t *value, const struct gql_input_def *d, const struct where *w)
+coerce_field(struct reading *r, json_t *into, const json_t *value, const struct gql_input_def *d,
+             const struct where *w)
 {
     const json_t *given = json_object_get(value, d->name);
     struct where here = {.up = w, .key = d->name};
@@ -119,7 +123,8 @@ coerce_field(struct reading *r, json_t *into, const json_t *value, const struct 
 }
 
 static json_t *
-coerce_object(struct reading *r, const json_t *value, const struct gql_type *t, const struct where *w)
+coerce_object(struct reading *r, const json_t *value, const struct gql_type *t,
+              const struct where *w)
 {
     struct mk_buf text = {0};
     json_t *made, *item;
@@ -134,7 +139,8 @@ coerce_object(struct reading *r, const json_t *value, const struct gql_type *t, 
     made = json_object();
     for (const struct gql_input_def *d = t->inputs; d; d = d->next)
         coerce_field(r, made, value, d, w);
-    json_object_foreach ((json_t *)value, key, item) {
+    json_object_foreach((json_t *)value, key, item)
+    {
         if (!gql_find_input(t->inputs, mk_str_of(key)))
             tell_unknown_field(r, value, key, t, w);
     }
@@ -189,12 +195,13 @@ tell_missing(struct reading *r, const struct gql_ref *type, bool null)
 
     gql_print_ref(&text, type);
     if (null)
-        gql_report(r->errors, "null_input", r->variable->at, "Variable \"$%.*s\" of non-null type \"%s\" must not be null.",
+        gql_report(r->errors, "null_input", r->variable->at,
+                   "Variable \"$%.*s\" of non-null type \"%s\" must not be null.",
                    MK_STR_ARG(r->variable->name), mk_buf_cstr(&text));
     else
         gql_report(r->errors, "missing_non_null_param", r->variable->at,
-                   "Variable \"$%.*s\" of required type \"%s\" was not provided.", MK_STR_ARG(r->variable->name),
-                   mk_buf_cstr(&text));
+                   "Variable \"$%.*s\" of required type \"%s\" was not provided.",
+                   MK_STR_ARG(r->variable->name), mk_buf_cstr(&text));
     mk_buf_release(&text);
     r->wrong = true;
 }
@@ -218,8 +225,9 @@ coerce_one(struct reading *r, json_t *into, const struct gql_ref *type, const js
 }
 
 json_t *
-gql_coerce_variables(const struct gql_view *v, struct gql_document *doc, const struct gql_definition *operation,
-                     const json_t *given, struct gql_errors *errors)
+gql_coerce_variables(const struct gql_view *v, struct gql_document *doc,
+                     const struct gql_definition *operation, const json_t *given,
+                     struct gql_errors *errors)
 {
     struct reading r = {.errors = errors};
     json_t *made = json_object();
@@ -229,7 +237,8 @@ gql_coerce_variables(const struct gql_view *v, struct gql_document *doc, const s
 
         r.variable = n;
         if (type && gql_is_input(gql_ref_type(type)))
-            coerce_one(&r, made, type, given ? json_object_getn(given, n->name.p, n->name.len) : NULL);
+            coerce_one(&r, made, type,
+                       given ? json_object_getn(given, n->name.p, n->name.len) : NULL);
     }
     if (!r.wrong)
         return made;

@@ -111,7 +111,8 @@ gql_collect_root(struct gql_plan *plan, struct gql_arena *arena, const struct gq
 }
 
 struct gql_group *
-gql_collect_inside(struct gql_plan *plan, struct gql_arena *arena, struct gql_group *g, const struct gql_type *t)
+gql_collect_inside(struct gql_plan *plan, struct gql_arena *arena, struct gql_group *g,
+                   const struct gql_type *t)
 {
     if (g->inside_type != t) {
         g->inside = gql_collect(plan, arena, t, g->nodes, g->count);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* The fields of a selection, fragments resolved, @skip and @include applied (specification §6.3.2). */
+/* The fields of a selection, fragments resolved, @skip and @include applied (specification §6.3.2).
+ */
 #ifndef GRAPHQL_COLLECT_H
 #define GRAPHQL_COLLECT_H
 
@@ -20,13 +21,15 @@ struct gql_group {
 };
 
 /* What `nodes` select on an object of type `t`, in `arena`. */
-struct gql_group *gql_collect(struct gql_plan *plan, struct gql_arena *arena, const struct gql_type *t,
-                              const struct gql_selection *const *nodes, size_t count);
+struct gql_group *gql_collect(struct gql_plan *plan, struct gql_arena *arena,
+                              const struct gql_type *t, const struct gql_selection *const *nodes,
+                              size_t count);
 /* The same of an operation's own selection. */
-struct gql_group *gql_collect_root(struct gql_plan *plan, struct gql_arena *arena, const struct gql_type *t);
+struct gql_group *gql_collect_root(struct gql_plan *plan, struct gql_arena *arena,
+                                   const struct gql_type *t);
 /* Of the selections inside a group, remembered there. */
-struct gql_group *gql_collect_inside(struct gql_plan *plan, struct gql_arena *arena, struct gql_group *g,
-                                     const struct gql_type *t);
+struct gql_group *gql_collect_inside(struct gql_plan *plan, struct gql_arena *arena,
+                                     struct gql_group *g, const struct gql_type *t);
 /* Does @skip or @include leave this out? */
 bool gql_is_skipped(const struct gql_directive *list, const json_t *variables);
 

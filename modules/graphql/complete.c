@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* What resolvers give becomes what the schema says (specification §6.4.3); what does not fit becomes null and an error. */
+/* What resolvers give becomes what the schema says (specification §6.4.3); what does not fit
+ * becomes null and an error. */
 #include "config.h"
 
 #include <stdarg.h>
@@ -39,7 +40,8 @@ path_of(const struct place *at)
     json_t *path = json_array();
 
     for (; at && at->container; at = at->up)
-        json_array_insert_new(path, 0, at->key ? json_string(at->key) : json_integer((json_int_t)at->index));
+        json_array_insert_new(path, 0,
+                              at->key ? json_string(at->key) : json_integer((json_int_t)at->index));
     return path;
 }
 
@@ -61,16 +63,16 @@ put_null(struct exec *e, struct place *at)
 }
 
 void
-exec_fail_at(struct exec *e, struct place *at, const uint32_t *where, size_t count, const char *code,
-             json_t *extensions, const char *message)
+exec_fail_at(struct exec *e, struct place *at, const uint32_t *where, size_t count,
+             const char *code, json_t *extensions, const char *message)
 {
     gql_report_path(&e->errors, code, where, count, path_of(at), extensions, message);
     put_null(e, at);
 }
 
 static void
-fail_group(struct exec *e, struct place *at, struct gql_group *g, const char *code, json_t *extensions,
-           const char *message)
+fail_group(struct exec *e, struct place *at, struct gql_group *g, const char *code,
+           json_t *extensions, const char *message)
 {
     uint32_t where[LOCATIONS_MAX];
     size_t n = 0;
@@ -81,7 +83,8 @@ fail_group(struct exec *e, struct place *at, struct gql_group *g, const char *co
 }
 
 void
-exec_fail(struct exec *e, struct place *at, struct gql_group *g, const char *code, const char *fmt, ...)
+exec_fail(struct exec *e, struct place *at, struct gql_group *g, const char *code, const char *fmt,
+          ...)
 {
     char text[600];
     va_list args;
@@ -104,7 +107,8 @@ fail_as_told(struct exec *e, struct place *at, struct gql_group *g, const json_t
 }
 
 static void
-complete_enum(struct exec *e, struct place *at, struct gql_group *g, const struct gql_type *t, const json_t *value)
+complete_enum(struct exec *e, struct place *at, struct gql_group *g, const struct gql_type *t,
+              const json_t *value)
 {
     struct mk_str name = {json_string_value(value), json_string_length(value)};
     struct mk_buf text = {0};
@@ -114,12 +118,14 @@ complete_enum(struct exec *e, struct place *at, struct gql_group *g, const struc
         return;
     }
     gql_inspect(&text, value);
-    exec_fail(e, at, g, "invalid_enum_output", "Enum \"%s\" cannot represent value: %s", t->name, mk_buf_cstr(&text));
+    exec_fail(e, at, g, "invalid_enum_output", "Enum \"%s\" cannot represent value: %s", t->name,
+              mk_buf_cstr(&text));
     mk_buf_release(&text);
 }
 
 static void
-complete_leaf(struct exec *e, struct place *at, struct gql_group *g, const struct gql_type *t, const json_t *value)
+complete_leaf(struct exec *e, struct place *at, struct gql_group *g, const struct gql_type *t,
+              const json_t *value)
 {
     struct mk_error err;
     struct mk_buf text = {0};
@@ -145,15 +151,16 @@ complete_leaf(struct exec *e, struct place *at, struct gql_group *g, const struc
 }
 
 static void
-complete_list(struct exec *e, struct counter *c, struct place *at, const struct gql_ref *item, struct gql_group *g,
-              const json_t *value)
+complete_list(struct exec *e, struct counter *c, struct place *at, const struct gql_ref *item,
+              struct gql_group *g, const json_t *value)
 {
     size_t count = json_array_size(value);
     bool stays = needs_place(item);
     json_t *list;
 
     if (!json_is_array(value)) {
-        exec_fail(e, at, g, "not_a_list", "Expected Iterable, but did not find one for field \"%s.%s\".", g->owner->name,
+        exec_fail(e, at, g, "not_a_list",
+                  "Expected Iterable, but did not find one for field \"%s.%s\".", g->owner->name,
                   g->def->name);
         return;
     }
@@ -162,7 +169,8 @@ complete_list(struct exec *e, struct counter *c, struct place *at, const struct 
         json_array_append_new(list, json_null());
     exec_put(e, at, list);
     for (size_t i = 0; i < count && !at->dead; i++) {
-        struct place here = {.up = at, .index = i, .container = list, .nullable = item->kind != GQL_NON_NULL};
+        struct place here = {
+            .up = at, .index = i, .container = list, .nullable = item->kind != GQL_NON_NULL};
         struct place *there = &here;
 
         if (stays) {
@@ -175,7 +183,8 @@ complete_list(struct exec *e, struct counter *c, struct place *at, const struct 
 
 /* Which object is it? NULL: that was told. */
 static const struct gql_type *
-runtime_type(struct exec *e, struct place *at, struct gql_group *g, const struct gql_type *t, const json_t *value)
+runtime_type(struct exec *e, struct place *at, struct gql_group *g, const struct gql_type *t,
+             const json_t *value)
 {
     const char *name = json_string_value(json_object_get(value, "__typename"));
     const struct gql_type *object;
@@ -186,29 +195,33 @@ runtime_type(struct exec *e, struct place *at, struct gql_group *g, const struct
     if (object && gql_type_has(t, object))
         return object;
     if (!name)
-        exec_fail(e, at, g, "resolver_error",
-                  "Abstract type \"%s\" must resolve to an Object type at runtime for field \"%s.%s\".", t->name,
-                  g->owner->name, g->def->name);
+        exec_fail(
+            e, at, g, "resolver_error",
+            "Abstract type \"%s\" must resolve to an Object type at runtime for field \"%s.%s\".",
+            t->name, g->owner->name, g->def->name);
     else if (!object)
         exec_fail(e, at, g, "type_not_found",
-                  "Abstract type \"%s\" was resolved to a type \"%.100s\" that does not exist inside the schema.", t->name,
-                  name);
+                  "Abstract type \"%s\" was resolved to a type \"%.100s\" that does not exist "
+                  "inside the schema.",
+                  t->name, name);
     else
-        exec_fail(e, at, g, "resolver_error", "Runtime Object type \"%s\" is not a possible type for \"%s\".",
-                  object->name, t->name);
+        exec_fail(e, at, g, "resolver_error",
+                  "Runtime Object type \"%s\" is not a possible type for \"%s\".", object->name,
+                  t->name);
     return NULL;
 }
 
 static void
-complete_object(struct exec *e, struct counter *c, struct place *at, const struct gql_type *t, struct gql_group *g,
-                const json_t *value)
+complete_object(struct exec *e, struct counter *c, struct place *at, const struct gql_type *t,
+                struct gql_group *g, const json_t *value)
 {
     const struct gql_type *object;
     struct mk_buf text = {0};
 
     if (!json_is_object(value)) {
         gql_inspect(&text, value);
-        exec_fail(e, at, g, "resolver_error", "Expected value of type \"%s\" but got: %s.", t->name, mk_buf_cstr(&text));
+        exec_fail(e, at, g, "resolver_error", "Expected value of type \"%s\" but got: %s.", t->name,
+                  mk_buf_cstr(&text));
         mk_buf_release(&text);
         return;
     }
@@ -218,8 +231,8 @@ complete_object(struct exec *e, struct counter *c, struct place *at, const struc
 }
 
 void
-exec_complete(struct exec *e, struct counter *c, struct place *at, const struct gql_ref *type, struct gql_group *g,
-              const json_t *value)
+exec_complete(struct exec *e, struct counter *c, struct place *at, const struct gql_ref *type,
+              struct gql_group *g, const json_t *value)
 {
     const json_t *content = gql_error_content(value);
 
@@ -229,8 +242,8 @@ exec_complete(struct exec *e, struct counter *c, struct place *at, const struct 
     }
     if (!value || json_is_null(value)) {
         if (type->kind == GQL_NON_NULL)
-            exec_fail(e, at, g, "null_value", "Cannot return null for non-nullable field %s.%s.", g->owner->name,
-                      g->def->name);
+            exec_fail(e, at, g, "null_value", "Cannot return null for non-nullable field %s.%s.",
+                      g->owner->name, g->def->name);
         else
             exec_put(e, at, json_null());
         return;

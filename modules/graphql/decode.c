@@ -17,7 +17,8 @@ refuse(struct call *c, int status, const char *code, const char *message)
 static bool
 take_variables_text(struct call *c, const char *text, size_t len)
 {
-    json_t *v = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    json_t *v =
+        json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 
     if (len == 0)
         return true;
@@ -58,13 +59,15 @@ take_json_variables(struct call *c, json_t *v)
 static bool
 take_json(struct call *c, struct mk_str body)
 {
-    json_t *all = json_loadb(body.p, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL), *query, *operation;
+    json_t *all = json_loadb(body.p, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL),
+           *query, *operation;
     bool good = false;
 
     query = json_object_get(all, "query");
     operation = json_object_get(all, "operationName");
     if (json_is_array(all))
-        refuse(c, 400, "batching_not_supported", "Several operations in one request are not supported.");
+        refuse(c, 400, "batching_not_supported",
+               "Several operations in one request are not supported.");
     else if (!all)
         refuse(c, 400, "invalid_json_body", "The body is not a JSON object.");
     else if (query && !json_is_string(query) && !json_is_null(query))
@@ -185,9 +188,11 @@ take_post(struct call *c)
         return take_form(c, body);
     if (!is_type(type, "application/graphql"))
         return refuse(c, 415, "unsupported_media_type",
-                      "The body must be application/json, application/graphql or application/x-www-form-urlencoded.");
+                      "The body must be application/json, application/graphql or "
+                      "application/x-www-form-urlencoded.");
     mk_buf_add_str(&c->query, body);
-    return take_parameters(c, NULL, mk_http_query(c->rq, "variables"), mk_http_query(c->rq, "operationName"));
+    return take_parameters(c, NULL, mk_http_query(c->rq, "variables"),
+                           mk_http_query(c->rq, "operationName"));
 }
 
 bool

@@ -62,8 +62,9 @@ call_answer(struct call *c, int status, json_t *response)
     if (text)
         mk_http_answer(c->rq, status, answer_type(c), mk_str_of(text));
     else
-        mk_http_answer(c->rq, 500, JSON, MK_STR("{\"errors\":[{\"message\":\"Internal server error.\","
-                                                "\"extensions\":{\"code\":\"internal_server_error\"}}]}"));
+        mk_http_answer(c->rq, 500, JSON,
+                       MK_STR("{\"errors\":[{\"message\":\"Internal server error.\","
+                              "\"extensions\":{\"code\":\"internal_server_error\"}}]}"));
     free(text);
     call_free(&c);
 }
@@ -125,9 +126,12 @@ prepare(struct call *c)
                              .viewer = &c->viewer,
                              .api = &c->graphql->table,
                              .limits = &limits};
+    const struct mk_option_list *categories = &c->graphql->categories[c->viewer.who];
     struct gql_prepared p;
 
     read_limits(c->graphql, &limits);
+    if (categories->count && !mk_http_is_unix(c->rq))
+        rq.categories = categories;
     gql_prepare(gql_schema_view(s, c->endpoint->schema), &rq, &p);
     gql_schema_unref(&s);
     c->plan = p.plan;
@@ -154,8 +158,9 @@ is_of_host(const char *url, const char *host)
 }
 
 /*
- * A browser sends credentials of Basic authentication by itself once somebody has typed them, also with what another site makes it
- * ask. It tells where that came from, and programs that are no browsers say nothing.
+ * A browser sends credentials of Basic authentication by itself once somebody has typed them, also
+ * with what another site makes it ask. It tells where that came from, and programs that are no
+ * browsers say nothing.
  */
 static bool
 is_cross_site(const struct call *c)
@@ -172,7 +177,8 @@ is_cross_site(const struct call *c)
     return referer && !is_of_host(referer, host);
 }
 
-/* Bodies of JSON need the server's consent first (CORS), so that they cannot be sent from elsewhere unasked. */
+/* Bodies of JSON need the server's consent first (CORS), so that they cannot be sent from elsewhere
+ * unasked. */
 static bool
 may_change(struct call *c)
 {
@@ -180,13 +186,15 @@ may_change(struct call *c)
         return true;
     if (!c->authorized) {
         call_challenge(c);
-        call_refuse_text(c, 401, "no_permissions", "A mutation by GET or by a form needs an Authorization header.");
+        call_refuse_text(c, 401, "no_permissions",
+                         "A mutation by GET or by a form needs an Authorization header.");
         return false;
     }
     if (!is_cross_site(c))
         return true;
     mk_counter_add(c->graphql->cross_site, 1);
-    call_refuse_text(c, 403, "cross_site_request", "A mutation by GET or by a form cannot come from another site.");
+    call_refuse_text(c, 403, "cross_site_request",
+                     "A mutation by GET or by a form cannot come from another site.");
     return false;
 }
 
@@ -244,18 +252,21 @@ endpoint_init(struct graphql *g, struct mk_error *err)
         struct endpoint *ep = &g->endpoints[i];
 
         *ep = (struct endpoint){g, (enum place)i, places[i].name, places[i].schema};
-        if (mk_http_route(g->http, g->module, ep->name, MK_HTTP_GET | MK_HTTP_POST, PATH, on_request, ep, err) < 0 ||
-            mk_http_route(g->http, g->module, ep->name, MK_HTTP_GET | MK_HTTP_POST, PATH "/sse", on_stream, ep, err) < 0)
+        if (mk_http_route(g->http, g->module, ep->name, MK_HTTP_GET | MK_HTTP_POST, PATH,
+                          on_request, ep, err) < 0 ||
+            mk_http_route(g->http, g->module, ep->name, MK_HTTP_GET | MK_HTTP_POST, PATH "/sse",
+                          on_stream, ep, err) < 0)
             return -1;
     }
     return 0;
 }
 
 static int
-open_place(struct graphql *g, enum place place, const struct mk_option_list *plain, const struct mk_option_list *tls,
-           struct mk_error *err)
+open_place(struct graphql *g, enum place place, const struct mk_option_list *plain,
+           const struct mk_option_list *tls, struct mk_error *err)
 {
-    struct mk_http_place p = {.size = sizeof(p), .name = places[place].name, .plain = plain, .tls = tls};
+    struct mk_http_place p = {
+        .size = sizeof(p), .name = places[place].name, .plain = plain, .tls = tls};
 
     /* JSON and form encoding make a query longer than it is. */
     p.max_body = conf_of(g)->max_query * 4 + 65536;
@@ -280,7 +291,7 @@ open_admin(struct graphql *g, struct mk_error *err)
     if (!tcp)
         mk_log(g->module, MK_LOG_INFO, "graphql.no_admin",
                "no API for administrators on TCP: option 'admin_password' is not set");
-    if (strcasecmp(conf->socket ? conf->socket : "", "none") != 0) {
+    if (conf->unix_socket) {
         path = conf->socket && *conf->socket ? mk_printf_new("unix:%s", conf->socket)
                                              : mk_printf_new("unix:%s/api.sock", mk_state_dir());
         all.items[all.count++] = path;
@@ -299,7 +310,8 @@ endpoint_start(struct graphql *g, struct mk_error *err)
     if (open_admin(g, err) < 0)
         return -1;
     if (!g->sasl)
-        mk_log(g->module, MK_LOG_INFO, "graphql.no_users", "no API for users: module 'sasl', which knows their passwords, "
+        mk_log(g->module, MK_LOG_INFO, "graphql.no_users",
+               "no API for users: module 'sasl', which knows their passwords, "
                "is not enabled");
     else if (open_place(g, PLACE_USER, &conf->user_listen, &conf->user_listen_tls, err) < 0)
         return -1;

@@ -10,7 +10,9 @@
 #include "lexer.h"
 
 #define TEXT_MAX 1000
-#define ERROR_KEY "\xff" "error"
+#define ERROR_KEY \
+    "\xff"        \
+    "error"
 
 json_t *
 gql_text(const char *text)
@@ -32,7 +34,8 @@ locations_of(struct mk_str source, const uint32_t *at, size_t count)
     for (size_t i = 0; i < count; i++) {
         struct gql_location where = gql_locate(source, at[i]);
 
-        json_array_append_new(list, json_pack("{s:i, s:i}", "line", (int)where.line, "column", (int)where.column));
+        json_array_append_new(
+            list, json_pack("{s:i, s:i}", "line", (int)where.line, "column", (int)where.column));
     }
     return list;
 }
@@ -46,8 +49,8 @@ append(struct gql_errors *e, json_t *error)
 }
 
 void
-gql_report_path(struct gql_errors *e, const char *code, const uint32_t *at, size_t count, json_t *path,
-                json_t *extensions, const char *message)
+gql_report_path(struct gql_errors *e, const char *code, const uint32_t *at, size_t count,
+                json_t *path, json_t *extensions, const char *message)
 {
     json_t *error = json_object();
 
@@ -65,7 +68,8 @@ gql_report_path(struct gql_errors *e, const char *code, const uint32_t *at, size
 }
 
 void
-gql_report_at(struct gql_errors *e, const char *code, const uint32_t *at, size_t count, const char *fmt, ...)
+gql_report_at(struct gql_errors *e, const char *code, const uint32_t *at, size_t count,
+              const char *fmt, ...)
 {
     char text[TEXT_MAX];
     va_list args;
@@ -107,5 +111,6 @@ gql_error_value(const char *code, const char *message, json_t *extensions)
 const json_t *
 gql_error_content(const json_t *value)
 {
-    return json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, ERROR_KEY) : NULL;
+    return json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, ERROR_KEY)
+                                                                 : NULL;
 }

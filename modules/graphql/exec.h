@@ -4,8 +4,8 @@
  * What the files of execution share.
  *
  *   execute.c    operations, fields, and who waits for whom
- *   complete.c   values of resolvers become values of the response (specification §6.4.3), null goes up
- *   subscribe.c  operations that answer many times
+ *   complete.c   values of resolvers become values of the response (specification §6.4.3), null
+ * goes up subscribe.c  operations that answer many times
  */
 #ifndef GRAPHQL_EXEC_H
 #define GRAPHQL_EXEC_H
@@ -17,12 +17,12 @@ struct sequence;
 
 /* A spot in the response, where a value goes. */
 struct place {
-    struct place *up;       /* NULL: the whole of "data" */
-    const char *key;        /* NULL: an index */
+    struct place *up; /* NULL: the whole of "data" */
+    const char *key;  /* NULL: an index */
     size_t index;
-    json_t *container;      /* borrowed: in the response, as long as no place above is dead */
+    json_t *container; /* borrowed: in the response, as long as no place above is dead */
     bool nullable;
-    bool dead;              /* null has come here from below: what is inside is of no interest any more */
+    bool dead; /* null has come here from below: what is inside is of no interest any more */
 };
 
 /* Something that ends when all that was begun in it has. */
@@ -39,7 +39,7 @@ struct exec {
     struct place root;
     json_t *data;
     struct gql_errors errors;
-    bool serial;                        /* a mutation: categories and their fields one after the other */
+    bool serial; /* a mutation: categories and their fields one after the other */
     const struct gql_field_def *source; /* of a subscription: has the value `event` */
     json_t *event;
     gql_done_fn done;
@@ -74,14 +74,14 @@ void part_leave(const struct gql_part *part);
 void tell_gone(struct exec *e, struct place *at, struct gql_group *g);
 
 /* complete.c; `at` must be in the arena where composite types are inside */
-void exec_complete(struct exec *e, struct counter *c, struct place *at, const struct gql_ref *type, struct gql_group *g,
-                   const json_t *value);
+void exec_complete(struct exec *e, struct counter *c, struct place *at, const struct gql_ref *type,
+                   struct gql_group *g, const json_t *value);
 void exec_put(struct exec *e, struct place *at, json_t *value); /* taken */
 /* An error at this place; null goes there, or further up. */
-void exec_fail(struct exec *e, struct place *at, struct gql_group *g, const char *code, const char *fmt, ...)
-    MK_PRINTF(5, 6);
-void exec_fail_at(struct exec *e, struct place *at, const uint32_t *where, size_t count, const char *code,
-                  json_t *extensions, const char *message);
+void exec_fail(struct exec *e, struct place *at, struct gql_group *g, const char *code,
+               const char *fmt, ...) MK_PRINTF(5, 6);
+void exec_fail_at(struct exec *e, struct place *at, const uint32_t *where, size_t count,
+                  const char *code, json_t *extensions, const char *message);
 bool place_is_dead(const struct place *at);
 /* Does a value of this type need a place that stays? */
 static inline bool

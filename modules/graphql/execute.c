@@ -3,6 +3,8 @@
 /* Operations, their fields, and who waits for whom. */
 #include "config.h"
 
+#include <stdio.h>
+
 #include "exec.h"
 
 /* Fields that are executed one after the other. */
@@ -51,6 +53,19 @@ gql_plan_unref(struct gql_plan **plan)
     gql_schema_unref(&p->schema);
     mk_free(p->source);
     mk_free(p);
+}
+
+bool
+gql_category_is_enabled(const struct gql_plan *p, const struct gql_type *t,
+                        const struct gql_field_def *def)
+{
+    if (!p->categories || !t->root || def->part->base)
+        return true;
+    for (size_t i = 0; i < p->categories->count; i++) {
+        if (strcmp(p->categories->items[i], def->name) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* -- the beginning and the end --------------------------------------------------------------- */
@@ -107,7 +122,8 @@ part_enter(const struct gql_part *part)
         return true;
     if (gql_part_is_gone(part))
         return false;
-    /* Whoever unloads the module waits, after it has set `gone`, for this worker to be out of every callback. */
+    /* Whoever unloads the module waits, after it has set `gone`, for this worker to be out of every
+     * callback. */
     mk_module_enter(part->module);
     return true;
 }
@@ -122,12 +138,13 @@ part_leave(const struct gql_part *part)
 void
 tell_gone(struct exec *e, struct place *at, struct gql_group *g)
 {
-    exec_fail(e, at, g, "module_unloaded", "Module '%s', which this field belongs to, is being unloaded.", g->def->part->name);
+    exec_fail(e, at, g, "module_unloaded",
+              "Module '%s', which this field belongs to, is being unloaded.", g->def->part->name);
 }
 
 static void
-call_resolver(struct exec *e, struct counter *c, const struct place *at, struct gql_group *g, const json_t *value,
-              json_t *args)
+call_resolver(struct exec *e, struct counter *c, const struct place *at, struct gql_group *g,
+              const json_t *value, json_t *args)
 {
     struct field *f = GQL_NEW(&e->arena, struct field);
 
@@ -149,9 +166,11 @@ call_resolver(struct exec *e, struct counter *c, const struct place *at, struct 
     g->def->fn(&f->pub, g->def->part->arg);
 }
 
-/* A field without a function: a member of its parent's value, or a category, which has no value at all. */
+/* A field without a function: a member of its parent's value, or a category, which has no value at
+ * all. */
 static void
-resolve_member(struct exec *e, struct counter *c, struct place *at, struct gql_group *g, const json_t *value)
+resolve_member(struct exec *e, struct counter *c, struct place *at, struct gql_group *g,
+               const json_t *value)
 {
     const struct gql_ref *type = g->def->type;
     const struct gql_type *named = gql_ref_type(type);
@@ -169,7 +188,8 @@ resolve_member(struct exec *e, struct counter *c, struct place *at, struct gql_g
 }
 
 static void
-meta_field(struct exec *e, struct place *at, const struct gql_type *t, struct gql_group *g, const json_t *args)
+meta_field(struct exec *e, struct place *at, const struct gql_type *t, struct gql_group *g,
+           const json_t *args)
 {
     if (g->def == e->plan->schema->typename_field)
         exec_put(e, at, json_string(t->name));
@@ -188,7 +208,8 @@ static json_t *
 arguments_of(struct exec *e, struct place *at, struct gql_group *g)
 {
     struct gql_argument_error err;
-    json_t *args = gql_coerce_arguments(g->def->args, g->nodes[0]->arguments, g->nodes[0]->at, e->plan->variables, &err);
+    json_t *args = gql_coerce_arguments(g->def->args, g->nodes[0]->arguments, g->nodes[0]->at,
+                                        e->plan->variables, &err);
 
     if (!args)
         exec_fail_at(e, at, &err.at, 1, "input_coercion", NULL, err.text);
@@ -196,8 +217,18 @@ arguments_of(struct exec *e, struct place *at, struct gql_group *g)
 }
 
 static void
-exec_field(struct exec *e, struct counter *c, struct place *up, json_t *object, const struct gql_type *t,
-           struct gql_group *g, const json_t *value)
+tell_disabled(struct exec *e, struct place *at, struct gql_group *g)
+{
+    char text[200];
+
+    snprintf(text, sizeof(text), "Category %s is disabled.", g->def->name);
+    exec_fail_at(e, at, &g->nodes[0]->at, 1, "category_disabled",
+                 json_pack("{s:s}", "category", g->def->name), text);
+}
+
+static void
+exec_field(struct exec *e, struct counter *c, struct place *up, json_t *object,
+           const struct gql_type *t, struct gql_group *g, const json_t *value)
 {
     struct place here = {.up = up, .key = g->key, .container = object}, *at = &here;
     json_t *args = NULL;
@@ -206,6 +237,10 @@ exec_field(struct exec *e, struct counter *c, struct place *up, json_t *object, 
     if (needs_place(g->def->type)) {
         at = GQL_NEW(&e->arena, struct place);
         *at = here;
+    }
+    if (!gql_category_is_enabled(e->plan, t, g->def)) {
+        tell_disabled(e, at, g);
+        return;
     }
     if (g->def->args || g->def->fn) {
         args = arguments_of(e, at, g);
@@ -254,8 +289,8 @@ sequence_go(struct sequence *q)
 }
 
 static void
-exec_serially(struct exec *e, struct counter *c, struct place *at, const struct gql_type *t, json_t *object,
-              struct gql_group *groups)
+exec_serially(struct exec *e, struct counter *c, struct place *at, const struct gql_type *t,
+              json_t *object, struct gql_group *groups)
 {
     struct sequence *q = GQL_NEW(&e->arena, struct sequence);
 
@@ -271,8 +306,8 @@ exec_serially(struct exec *e, struct counter *c, struct place *at, const struct 
 }
 
 void
-exec_object(struct exec *e, struct counter *c, struct place *at, const struct gql_type *t, struct gql_group *groups,
-            const json_t *value)
+exec_object(struct exec *e, struct counter *c, struct place *at, const struct gql_type *t,
+            struct gql_group *groups, const json_t *value)
 {
     json_t *object = json_object();
 

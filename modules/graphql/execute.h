@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Execution (specification §6) of an operation that was validated. Everything happens on one worker; resolvers may answer
- * later. The response is {"data": …, "errors": […]}.
+ * Execution (specification §6) of an operation that was validated. Everything happens on one
+ * worker; resolvers may answer later. The response is {"data": …, "errors": […]}.
  */
 #ifndef GRAPHQL_EXECUTE_H
 #define GRAPHQL_EXECUTE_H
@@ -11,18 +11,23 @@
 
 /* What is executed: made once, used by one execution or by all events of a subscription. */
 struct gql_plan {
-    unsigned refs; /* this worker's */
-    struct gql_schema *schema;  /* referenced */
+    unsigned refs;             /* this worker's */
+    struct gql_schema *schema; /* referenced */
     const struct gql_view *view;
-    struct gql_arena arena;     /* of the document */
-    char *source;               /* owned */
+    struct gql_arena arena; /* of the document */
+    char *source;           /* owned */
     struct gql_document *doc;
     const struct gql_definition *operation;
-    json_t *variables;          /* coerced */
+    json_t *variables; /* coerced */
     /* Who asks. The texts live in the arena. */
     struct mk_gql_viewer viewer;
     const struct mk_graphql *api;
+    const struct mk_option_list *categories; /* that may be used; NULL: all */
 };
+
+/* May this field of a root be used? checkAuth and introspection always may. */
+bool gql_category_is_enabled(const struct gql_plan *p, const struct gql_type *t,
+                             const struct gql_field_def *def);
 
 /* Owned; `view`'s schema gets a reference, `source` is copied. */
 struct gql_plan *gql_plan_new(const struct gql_view *view, struct mk_str source);
@@ -36,16 +41,17 @@ typedef void (*gql_done_fn)(json_t *response, void *arg);
 void gql_execute(struct gql_plan *plan, gql_done_fn done, void *arg);
 
 /*
- * A subscription: `event` gets a response for each value; `ended` once, when the resolver ends it by itself, perhaps at once: with an
- * error's response, or NULL. After gql_subscription_end nothing is called any more. NULL: ended was called already.
+ * A subscription: `event` gets a response for each value; `ended` once, when the resolver ends it
+ * by itself, perhaps at once: with an error's response, or NULL. After gql_subscription_end nothing
+ * is called any more. NULL: ended was called already.
  */
 struct gql_subscription;
 struct gql_subscription_ops {
     void (*event)(json_t *response, void *arg); /* taken */
     void (*ended)(json_t *response, void *arg); /* taken */
 };
-struct gql_subscription *gql_subscribe(struct gql_plan *plan, size_t queue_max, const struct gql_subscription_ops *ops,
-                                       void *arg);
+struct gql_subscription *gql_subscribe(struct gql_plan *plan, size_t queue_max,
+                                       const struct gql_subscription_ops *ops, void *arg);
 void gql_subscription_end(struct gql_subscription **s);
 const struct gql_part *gql_subscription_part(const struct gql_subscription *s);
 
@@ -61,7 +67,7 @@ void gql_field_on_end(struct mk_gql_field *f, mk_gql_fn fn, void *arg);
 
 /* introspect.c: the fields __schema and __type. Owned. */
 struct gql_fields;
-json_t *gql_introspect(struct gql_plan *plan, const struct gql_field_def *root, const struct gql_selection *const *nodes,
-                       size_t count, const json_t *args);
+json_t *gql_introspect(struct gql_plan *plan, const struct gql_field_def *root,
+                       const struct gql_selection *const *nodes, size_t count, const json_t *args);
 
 #endif

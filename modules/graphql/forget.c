@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * What must be forgotten when a password changes or an account goes: that the old one was right, and the streams that were opened
- * with it; on this node at once, on the others as soon as they hear of it.
+ * What must be forgotten when a password changes or an account goes: that the old one was right,
+ * and the streams that were opened with it; on this node at once, on the others as soon as they
+ * hear of it.
  */
 #include "config.h"
 
@@ -44,7 +45,8 @@ forget_init(struct graphql *g, struct mk_error *err)
 {
     g->cluster = mk_cluster_get(g->module);
     if (g->cluster) {
-        g->channel = g->cluster->channel(g->cluster->self, g->module, "graphql_forget", on_told, g, err);
+        g->channel =
+            g->cluster->channel(g->cluster->self, g->module, "graphql_forget", on_told, g, err);
         if (!g->channel)
             return -1;
     }

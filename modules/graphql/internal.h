@@ -32,7 +32,9 @@ struct graphql_conf {
     struct mk_option_list domain_listen, domain_listen_tls;
     char *admin_user;
     char *admin_password;
+    bool unix_socket;
     char *socket;
+    struct mk_option_list user_categories, admin_categories, domain_categories;
     uint64_t max_query;
     int64_t max_tokens, max_depth, max_fields, max_aliases, max_complexity, max_introspection;
     int64_t max_subscriptions, subscription_queue;
@@ -41,6 +43,8 @@ struct graphql_conf {
     int64_t remember_entries;
 };
 
+#define WHO_COUNT (MK_GQL_IS_ADMIN + 1)
+
 enum place { PLACE_USER, PLACE_ADMIN, PLACE_DOMAIN, PLACES };
 
 struct graphql;
@@ -48,25 +52,26 @@ struct graphql;
 struct endpoint {
     struct graphql *graphql;
     enum place place;
-    const char *name;   /* of the place: "graphql_user" */
-    unsigned schema;    /* enum mk_gql_schema */
+    const char *name; /* of the place: "graphql_user" */
+    unsigned schema;  /* enum mk_gql_schema */
 };
 
 struct graphql {
     struct mk_module *module;
     const struct mk_http *http;
     struct endpoint endpoints[PLACES];
-    const struct mk_sasl *sasl;     /* NULL: no users */
+    const struct mk_sasl *sasl;       /* NULL: no users */
     const struct mk_cluster *cluster; /* NULL: one node */
     struct mk_cluster_channel *channel;
     struct remember *remember;
+    struct mk_option_list categories[WHO_COUNT]; /* by who asks; none: all */
     struct mk_graphql table;
 
     /* -- registry.c: main thread, but for `schema` */
     struct gql_part **parts; /* the first is the base */
     size_t part_count;
-    bool *left_out;          /* parts that do not fit, because another one has gone */
-    struct gql_schema *schema; /* RCU */
+    bool *left_out;                      /* parts that do not fit, because another one has gone */
+    struct gql_schema *schema;           /* RCU */
     struct domain_admins *domain_admins; /* RCU; NULL: nobody knows any */
 
     struct stream **streams; /* those of each worker */
@@ -112,13 +117,13 @@ struct call {
     const struct endpoint *endpoint;
     struct mk_http_request *rq;
     struct mk_gql_viewer viewer;
-    char *domain;               /* owned: what viewer.domain points to */
+    char *domain; /* owned: what viewer.domain points to */
     /* decoded */
     struct mk_buf query;
     char *operation;
     json_t *variables;
-    bool by_form;               /* as a web page of another site could have sent it */
-    bool authorized;            /* credentials came with it */
+    bool by_form;    /* as a web page of another site could have sent it */
+    bool authorized; /* credentials came with it */
     struct gql_plan *plan;
 };
 

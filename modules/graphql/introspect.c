@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Introspection (specification §4): the fields __schema and __type, from the schema as it is in memory. */
+/* Introspection (specification §4): the fields __schema and __type, from the schema as it is in
+ * memory. */
 #include "config.h"
 
 #include "collect.h"
 
-enum meta { META_SCHEMA, META_TYPE, META_FIELD, META_INPUT, META_ENUM_VALUE, META_DIRECTIVE, META_COUNT };
+enum meta {
+    META_SCHEMA,
+    META_TYPE,
+    META_FIELD,
+    META_INPUT,
+    META_ENUM_VALUE,
+    META_DIRECTIVE,
+    META_COUNT
+};
 
 struct intro {
     struct gql_plan *plan;
@@ -51,7 +60,8 @@ static bool
 wants_deprecated(struct intro *in, const struct gql_group *g)
 {
     struct gql_argument_error err;
-    json_t *args = gql_coerce_arguments(g->def->args, g->nodes[0]->arguments, 0, in->plan->variables, &err);
+    json_t *args =
+        gql_coerce_arguments(g->def->args, g->nodes[0]->arguments, 0, in->plan->variables, &err);
     bool wants = json_is_true(json_object_get(args, "includeDeprecated"));
 
     json_decref(args);
@@ -144,7 +154,8 @@ type_list(struct intro *in, const struct gql_type *t, const char *name, struct g
         return fields_of(in, t, g);
     if (strcmp(name, "interfaces") == 0 && has_fields)
         return members_of(in, t->interfaces, t->interface_count, g);
-    if (strcmp(name, "possibleTypes") == 0 && (t->kind == GQL_K_INTERFACE || t->kind == GQL_K_UNION))
+    if (strcmp(name, "possibleTypes") == 0 &&
+        (t->kind == GQL_K_INTERFACE || t->kind == GQL_K_UNION))
         return members_of(in, t->possible, t->possible_count, g);
     if (strcmp(name, "enumValues") == 0 && t->kind == GQL_K_ENUM)
         return values_of(in, t, g);
@@ -227,7 +238,8 @@ value_member(const struct gql_enum_value *v, const char *name)
 }
 
 static json_t *
-directive_member(struct intro *in, const struct gql_directive_def *d, const char *name, struct gql_group *g)
+directive_member(struct intro *in, const struct gql_directive_def *d, const char *name,
+                 struct gql_group *g)
 {
     json_t *list;
 
@@ -276,7 +288,8 @@ describe(struct intro *in, struct thing t, struct gql_group *asked)
 {
     json_t *object = json_object();
 
-    for (struct gql_group *g = gql_collect_inside(in->plan, &in->arena, asked, in->types[t.meta]); g; g = g->next) {
+    for (struct gql_group *g = gql_collect_inside(in->plan, &in->arena, asked, in->types[t.meta]);
+         g; g = g->next) {
         if (g->def)
             json_object_set_new(object, g->key, member(in, t, g));
     }
@@ -284,14 +297,16 @@ describe(struct intro *in, struct thing t, struct gql_group *asked)
 }
 
 json_t *
-gql_introspect(struct gql_plan *plan, const struct gql_field_def *root, const struct gql_selection *const *nodes,
-               size_t count, const json_t *args)
+gql_introspect(struct gql_plan *plan, const struct gql_field_def *root,
+               const struct gql_selection *const *nodes, size_t count, const json_t *args)
 {
     static const char *const names[META_COUNT] = {
-        [META_SCHEMA] = "__Schema",    [META_TYPE] = "__Type",           [META_FIELD] = "__Field",
-        [META_INPUT] = "__InputValue", [META_ENUM_VALUE] = "__EnumValue", [META_DIRECTIVE] = "__Directive"};
+        [META_SCHEMA] = "__Schema",        [META_TYPE] = "__Type",
+        [META_FIELD] = "__Field",          [META_INPUT] = "__InputValue",
+        [META_ENUM_VALUE] = "__EnumValue", [META_DIRECTIVE] = "__Directive"};
     struct intro in = {.plan = plan, .view = plan->view};
-    struct gql_group asked = {.def = root, .nodes = (const struct gql_selection **)(uintptr_t)nodes, .count = count};
+    struct gql_group asked = {
+        .def = root, .nodes = (const struct gql_selection **)(uintptr_t)nodes, .count = count};
     const char *name = json_string_value(json_object_get(args, "name"));
     json_t *result;
 

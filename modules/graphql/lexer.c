@@ -245,7 +245,8 @@ wrong_escape(struct gql_lexer *l, size_t at, size_t size, const char *what)
     struct mk_str s = piece(l, at, size);
 
     wrong(l, at, "");
-    snprintf(l->error, sizeof(l->error), "Invalid %s escape sequence: \"%.*s\".", what, MK_STR_ARG(s));
+    snprintf(l->error, sizeof(l->error), "Invalid %s escape sequence: \"%.*s\".", what,
+             MK_STR_ARG(s));
 }
 
 /* Decodes the escape at `*at` to `out`: the bytes written, 0 when it is none. */
@@ -418,7 +419,8 @@ skip_ignored(const struct gql_lexer *l, size_t at)
         int c = byte_at(l, at);
 
         if (c == '#') {
-            while (byte_at(l, at + 1) >= 0 && byte_at(l, at + 1) != '\n' && byte_at(l, at + 1) != '\r')
+            while (byte_at(l, at + 1) >= 0 && byte_at(l, at + 1) != '\n' &&
+                   byte_at(l, at + 1) != '\r')
                 at++;
         } else if (c == 0xef && byte_at(l, at + 1) == 0xbb && byte_at(l, at + 2) == 0xbf) {
             at += 2; /* a byte order mark */
@@ -444,8 +446,9 @@ gql_lex(struct gql_lexer *l)
 {
     static const char marks[] = "!$&():=@[]{|}";
     static const enum gql_token_kind kinds[] = {
-        GQL_T_BANG,  GQL_T_DOLLAR, GQL_T_AMP,       GQL_T_PAREN_L,   GQL_T_PAREN_R, GQL_T_COLON, GQL_T_EQUALS,
-        GQL_T_AT, GQL_T_BRACKET_L, GQL_T_BRACKET_R, GQL_T_BRACE_L, GQL_T_PIPE,  GQL_T_BRACE_R};
+        GQL_T_BANG,    GQL_T_DOLLAR, GQL_T_AMP,    GQL_T_PAREN_L,   GQL_T_PAREN_R,
+        GQL_T_COLON,   GQL_T_EQUALS, GQL_T_AT,     GQL_T_BRACKET_L, GQL_T_BRACKET_R,
+        GQL_T_BRACE_L, GQL_T_PIPE,   GQL_T_BRACE_R};
     size_t at = skip_ignored(l, l->position);
     int c = byte_at(l, at);
     const char *mark = c > 0 ? strchr(marks, c) : NULL;
@@ -469,7 +472,9 @@ gql_lex(struct gql_lexer *l)
         return (struct gql_token){.kind = GQL_T_SPREAD, .at = (uint32_t)at};
     }
     if (c == '\'')
-        return wrong(l, at, "Unexpected single quote character ('), did you mean to use a double quote (\")?");
+        return wrong(
+            l, at,
+            "Unexpected single quote character ('), did you mean to use a double quote (\")?");
     return wrong_character(l, at, "Unexpected character");
 }
 
@@ -477,13 +482,16 @@ const char *
 gql_token_name(enum gql_token_kind kind)
 {
     static const char *const names[] = {
-        [GQL_T_EOF] = "<EOF>",         [GQL_T_BANG] = "\"!\"",       [GQL_T_DOLLAR] = "\"$\"",
-        [GQL_T_AMP] = "\"&\"",         [GQL_T_PAREN_L] = "\"(\"",    [GQL_T_PAREN_R] = "\")\"",
-        [GQL_T_SPREAD] = "\"...\"",    [GQL_T_COLON] = "\":\"",      [GQL_T_EQUALS] = "\"=\"",
-        [GQL_T_AT] = "\"@\"",          [GQL_T_BRACKET_L] = "\"[\"",  [GQL_T_BRACKET_R] = "\"]\"",
-        [GQL_T_BRACE_L] = "\"{\"",     [GQL_T_PIPE] = "\"|\"",       [GQL_T_BRACE_R] = "\"}\"",
-        [GQL_T_NAME] = "Name",         [GQL_T_INT] = "Int",          [GQL_T_FLOAT] = "Float",
-        [GQL_T_STRING] = "String",     [GQL_T_BLOCK_STRING] = "BlockString",
+        [GQL_T_EOF] = "<EOF>",       [GQL_T_BANG] = "\"!\"",
+        [GQL_T_DOLLAR] = "\"$\"",    [GQL_T_AMP] = "\"&\"",
+        [GQL_T_PAREN_L] = "\"(\"",   [GQL_T_PAREN_R] = "\")\"",
+        [GQL_T_SPREAD] = "\"...\"",  [GQL_T_COLON] = "\":\"",
+        [GQL_T_EQUALS] = "\"=\"",    [GQL_T_AT] = "\"@\"",
+        [GQL_T_BRACKET_L] = "\"[\"", [GQL_T_BRACKET_R] = "\"]\"",
+        [GQL_T_BRACE_L] = "\"{\"",   [GQL_T_PIPE] = "\"|\"",
+        [GQL_T_BRACE_R] = "\"}\"",   [GQL_T_NAME] = "Name",
+        [GQL_T_INT] = "Int",         [GQL_T_FLOAT] = "Float",
+        [GQL_T_STRING] = "String",   [GQL_T_BLOCK_STRING] = "BlockString",
         [GQL_T_WRONG] = "",
     };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * What an operation would cost. Each fragment is reckoned once, however often it is used, so that fragments which double each other
- * are found out in a time that depends on the text alone.
+ * What an operation would cost. Each fragment is reckoned once, however often it is used, so that
+ * fragments which double each other are found out in a time that depends on the text alone.
  */
 #include "config.h"
 
@@ -15,15 +15,22 @@
 #define MOST (SIZE_MAX / 4)
 
 const char *const gql_limit_names[GQL_LIMITS] = {
-    [GQL_MAX_QUERY] = "query",     [GQL_MAX_TOKENS] = "tokens",         [GQL_MAX_DEPTH] = "depth",
-    [GQL_MAX_FIELDS] = "fields",   [GQL_MAX_ALIASES] = "aliases",       [GQL_MAX_COMPLEXITY] = "complexity",
+    [GQL_MAX_QUERY] = "query",
+    [GQL_MAX_TOKENS] = "tokens",
+    [GQL_MAX_DEPTH] = "depth",
+    [GQL_MAX_FIELDS] = "fields",
+    [GQL_MAX_ALIASES] = "aliases",
+    [GQL_MAX_COMPLEXITY] = "complexity",
     [GQL_MAX_INTROSPECTION] = "introspection",
 };
 
 const char *const gql_limit_codes[GQL_LIMITS] = {
-    [GQL_MAX_QUERY] = "query_too_long",        [GQL_MAX_TOKENS] = "too_many_tokens",
-    [GQL_MAX_DEPTH] = "query_too_deep",        [GQL_MAX_FIELDS] = "too_many_fields",
-    [GQL_MAX_ALIASES] = "too_many_aliases",    [GQL_MAX_COMPLEXITY] = "query_too_complex",
+    [GQL_MAX_QUERY] = "query_too_long",
+    [GQL_MAX_TOKENS] = "too_many_tokens",
+    [GQL_MAX_DEPTH] = "query_too_deep",
+    [GQL_MAX_FIELDS] = "too_many_fields",
+    [GQL_MAX_ALIASES] = "too_many_aliases",
+    [GQL_MAX_COMPLEXITY] = "query_too_complex",
     [GQL_MAX_INTROSPECTION] = "introspection_too_deep",
 };
 
@@ -84,7 +91,9 @@ items_of(struct reckoning *r, const struct gql_selection *s)
 {
     const struct gql_input_def *limit = gql_find_input(s->def->args, MK_STR("limit"));
     struct gql_argument_error err;
-    json_t *args = limit ? gql_coerce_arguments(s->def->args, s->arguments, 0, r->plan->variables, &err) : NULL;
+    json_t *args =
+        limit ? gql_coerce_arguments(s->def->args, s->arguments, 0, r->plan->variables, &err)
+              : NULL;
     const json_t *value = json_object_get(args, "limit");
     size_t items = ITEMS;
 
@@ -110,8 +119,9 @@ reckon_field(struct reckoning *r, const struct gql_selection *s)
         inside.complexity = times(inside.complexity, items_of(r, s));
     inside.complexity = plus(inside.complexity, 1);
     /* As graphql-js counts: lists of the schema in lists of the schema. */
-    if (meta && (strcmp(s->def->name, "fields") == 0 || strcmp(s->def->name, "interfaces") == 0 ||
-                 strcmp(s->def->name, "possibleTypes") == 0 || strcmp(s->def->name, "inputFields") == 0))
+    if (meta &&
+        (strcmp(s->def->name, "fields") == 0 || strcmp(s->def->name, "interfaces") == 0 ||
+         strcmp(s->def->name, "possibleTypes") == 0 || strcmp(s->def->name, "inputFields") == 0))
         inside.introspection++;
     if (s->def == r->plan->schema->schema_field || s->def == r->plan->schema->type_field)
         inside.introspection_at = s->at;
@@ -155,8 +165,8 @@ reckon(struct reckoning *r, const struct gql_selection *list)
 }
 
 bool
-gql_within_limits(const struct gql_plan *plan, const struct gql_limits *limits, enum gql_limit *limit,
-                  struct gql_errors *errors)
+gql_within_limits(const struct gql_plan *plan, const struct gql_limits *limits,
+                  enum gql_limit *limit, struct gql_errors *errors)
 {
     static const char *const texts[GQL_LIMITS] = {
         [GQL_MAX_DEPTH] = "The operation is %zu levels deep; %zu are allowed.",
@@ -168,8 +178,10 @@ gql_within_limits(const struct gql_plan *plan, const struct gql_limits *limits, 
     struct reckoning r = {.plan = plan};
     struct cost cost = reckon(&r, plan->operation->selections);
     const size_t have[GQL_LIMITS] = {
-        [GQL_MAX_DEPTH] = cost.depth,           [GQL_MAX_FIELDS] = cost.fields,
-        [GQL_MAX_ALIASES] = cost.aliases,       [GQL_MAX_COMPLEXITY] = cost.complexity,
+        [GQL_MAX_DEPTH] = cost.depth,
+        [GQL_MAX_FIELDS] = cost.fields,
+        [GQL_MAX_ALIASES] = cost.aliases,
+        [GQL_MAX_COMPLEXITY] = cost.complexity,
         [GQL_MAX_INTROSPECTION] = cost.introspection,
     };
     char text[200];
@@ -184,7 +196,8 @@ gql_within_limits(const struct gql_plan *plan, const struct gql_limits *limits, 
         snprintf(text, sizeof(text), texts[i], have[i], limits->max[i]);
 #pragma GCC diagnostic pop
         gql_report_path(errors, gql_limit_codes[i],
-                        i == GQL_MAX_INTROSPECTION ? &cost.introspection_at : &plan->operation->at, 1, NULL, NULL, text);
+                        i == GQL_MAX_INTROSPECTION ? &cost.introspection_at : &plan->operation->at,
+                        1, NULL, NULL, text);
         return false;
     }
     return true;

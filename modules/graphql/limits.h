@@ -24,7 +24,7 @@ struct gql_limits {
 };
 
 /* Of an operation whose document is valid. False: `limit` and an error say what is too much. */
-bool gql_within_limits(const struct gql_plan *plan, const struct gql_limits *limits, enum gql_limit *limit,
-                       struct gql_errors *errors) MK_NODISCARD;
+bool gql_within_limits(const struct gql_plan *plan, const struct gql_limits *limits,
+                       enum gql_limit *limit, struct gql_errors *errors) MK_NODISCARD;
 
 #endif

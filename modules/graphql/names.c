@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* A map from names. Few names are compared one by one; many have a table, keyed so that nobody can aim at one chain. */
+/* A map from names. Few names are compared one by one; many have a table, keyed so that nobody can
+ * aim at one chain. */
 #include "config.h"
 
 #include "names.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* A map from names, in an arena: what documents have many of is found at once, whoever chose the names. */
+/* A map from names, in an arena: what documents have many of is found at once, whoever chose the
+ * names. */
 #ifndef GRAPHQL_NAMES_H
 #define GRAPHQL_NAMES_H
 

@@ -57,8 +57,10 @@ parse_fields(struct parser *p, bool of_enum)
 
         n->description = parse_description(p);
         n->at = p->token.at;
-        if (of_enum && (parse_peek_word(p, "true") || parse_peek_word(p, "false") || parse_peek_word(p, "null")))
-            parse_fail(p, GQL_PARSE_SYNTAX, n->at, "Name \"%.*s\" is reserved and cannot be used for an enum value.",
+        if (of_enum && (parse_peek_word(p, "true") || parse_peek_word(p, "false") ||
+                        parse_peek_word(p, "null")))
+            parse_fail(p, GQL_PARSE_SYNTAX, n->at,
+                       "Name \"%.*s\" is reserved and cannot be used for an enum value.",
                        MK_STR_ARG(p->token.text));
         n->name = parse_name(p);
         if (!of_enum) {
@@ -84,7 +86,8 @@ parse_roots(struct parser *p)
         struct gql_field_node *n = GQL_NEW(p->arena, struct gql_field_node);
 
         n->at = p->token.at;
-        if (!parse_peek_word(p, "query") && !parse_peek_word(p, "mutation") && !parse_peek_word(p, "subscription"))
+        if (!parse_peek_word(p, "query") && !parse_peek_word(p, "mutation") &&
+            !parse_peek_word(p, "subscription"))
             parse_unexpected(p, &p->token);
         n->name = parse_name(p);
         parse_expect(p, GQL_T_COLON);
@@ -113,7 +116,8 @@ parse_body(struct parser *p, struct gql_definition *d)
         d->name_at = p->token.at;
         d->name = parse_name(p);
     }
-    if ((d->kind == GQL_DEF_OBJECT || d->kind == GQL_DEF_INTERFACE) && parse_optional_word(p, "implements"))
+    if ((d->kind == GQL_DEF_OBJECT || d->kind == GQL_DEF_INTERFACE) &&
+        parse_optional_word(p, "implements"))
         d->names = parse_names(p, GQL_T_AMP);
     d->directives = parse_directives(p, true);
     if (d->kind == GQL_DEF_SCHEMA)
@@ -135,8 +139,9 @@ kind_of_word(struct mk_str word)
     static const struct {
         const char *word;
         enum gql_definition_kind kind;
-    } words[] = {{"schema", GQL_DEF_SCHEMA}, {"scalar", GQL_DEF_SCALAR},       {"type", GQL_DEF_OBJECT},
-                 {"interface", GQL_DEF_INTERFACE}, {"union", GQL_DEF_UNION}, {"enum", GQL_DEF_ENUM},
+    } words[] = {{"schema", GQL_DEF_SCHEMA}, {"scalar", GQL_DEF_SCALAR},
+                 {"type", GQL_DEF_OBJECT},   {"interface", GQL_DEF_INTERFACE},
+                 {"union", GQL_DEF_UNION},   {"enum", GQL_DEF_ENUM},
                  {"input", GQL_DEF_INPUT},   {"directive", GQL_DEF_DIRECTIVE}};
 
     for (size_t i = 0; i < MK_COUNT(words); i++) {

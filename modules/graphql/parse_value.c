@@ -38,8 +38,8 @@ parse_variable_value(struct parser *p, struct gql_value *v, bool constant)
     parse_advance(p);
     v->kind = GQL_VARIABLE;
     if (constant && peek(p, GQL_T_NAME))
-        parse_fail(p, GQL_PARSE_SYNTAX, dollar.at, "Unexpected variable \"$%.*s\" in constant value.",
-                   MK_STR_ARG(p->token.text));
+        parse_fail(p, GQL_PARSE_SYNTAX, dollar.at,
+                   "Unexpected variable \"$%.*s\" in constant value.", MK_STR_ARG(p->token.text));
     else if (constant)
         parse_unexpected(p, &dollar);
     v->text = parse_name(p);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * What the parser's files share. After a mistake every further word is <wrong>, so that loops end and nobody
- * needs to ask; the first mistake is the one that is told.
+ * What the parser's files share. After a mistake every further word is <wrong>, so that loops end
+ * and nobody needs to ask; the first mistake is the one that is told.
  */
 #ifndef GRAPHQL_PARSER_INTERNAL_H
 #define GRAPHQL_PARSER_INTERNAL_H
@@ -34,7 +34,8 @@ peek(const struct parser *p, enum gql_token_kind kind)
 
 void parse_advance(struct parser *p);
 const struct gql_token *parse_lookahead(struct parser *p);
-void parse_fail(struct parser *p, enum gql_parse_result result, uint32_t at, const char *fmt, ...) MK_PRINTF(4, 5);
+void parse_fail(struct parser *p, enum gql_parse_result result, uint32_t at, const char *fmt, ...)
+    MK_PRINTF(4, 5);
 void parse_unexpected(struct parser *p, const struct gql_token *t);
 bool parse_expect(struct parser *p, enum gql_token_kind kind);
 bool parse_optional(struct parser *p, enum gql_token_kind kind);
@@ -56,16 +57,17 @@ struct gql_type_node *parse_named_type(struct parser *p);
 
 /* -- definitions; the description, if any, has been read ---- */
 
-struct gql_definition *parse_operation(struct parser *p);   /* parse_query.c */
+struct gql_definition *parse_operation(struct parser *p); /* parse_query.c */
 struct gql_definition *parse_fragment(struct parser *p);
-struct gql_definition *parse_schema_definition(struct parser *p, bool extend); /* parse_sdl.c; NULL: is none */
+struct gql_definition *parse_schema_definition(struct parser *p,
+                                               bool extend); /* parse_sdl.c; NULL: is none */
 struct mk_str parse_description(struct parser *p);
 
 /* Puts a node behind the last of a list. */
 #define PARSE_APPEND(end, node) \
-    do { \
-        *(end) = (node); \
-        (end) = &(node)->next; \
+    do {                        \
+        *(end) = (node);        \
+        (end) = &(node)->next;  \
     } while (0)
 
 #endif

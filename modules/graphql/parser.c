@@ -19,8 +19,8 @@ next_token(struct parser *p)
         parse_fail(p, GQL_PARSE_SYNTAX, p->lexer.error_at, "%s", p->lexer.error);
         p->error->code = "scanner_error";
     } else if (t.kind != GQL_T_EOF && ++p->tokens > p->limits->tokens && p->limits->tokens) {
-        parse_fail(p, GQL_PARSE_TOKENS, t.at, "Document contains more than %zu tokens. Parsing aborted.",
-                   p->limits->tokens);
+        parse_fail(p, GQL_PARSE_TOKENS, t.at,
+                   "Document contains more than %zu tokens. Parsing aborted.", p->limits->tokens);
         t.kind = GQL_T_WRONG;
     }
     return t;
@@ -153,8 +153,8 @@ bool
 parse_enter(struct parser *p)
 {
     if (p->depth >= p->limits->depth) {
-        parse_fail(p, GQL_PARSE_DEPTH, p->token.at, "Document is nested deeper than %u levels. Parsing aborted.",
-                   p->limits->depth);
+        parse_fail(p, GQL_PARSE_DEPTH, p->token.at,
+                   "Document is nested deeper than %u levels. Parsing aborted.", p->limits->depth);
         return false;
     }
     p->depth++;
@@ -209,7 +209,8 @@ parse_definition(struct parser *p)
         parse_fail(p, GQL_PARSE_SYNTAX, at,
                    "Unexpected description, descriptions are not supported on shorthand queries.");
     if (description.p && parse_peek_word(p, "extend"))
-        parse_fail(p, GQL_PARSE_SYNTAX, at, "Unexpected description, only GraphQL definitions support descriptions.");
+        parse_fail(p, GQL_PARSE_SYNTAX, at,
+                   "Unexpected description, only GraphQL definitions support descriptions.");
     d = definition_of(p);
     if (d)
         d->description = description;
@@ -220,7 +221,10 @@ enum gql_parse_result
 gql_parse(struct gql_arena *arena, struct mk_str source, const struct gql_parse_limits *limits,
           struct gql_document **doc, struct gql_parse_error *error)
 {
-    struct parser p = {.lexer = {.source = source, .arena = arena}, .arena = arena, .limits = limits, .error = error};
+    struct parser p = {.lexer = {.source = source, .arena = arena},
+                       .arena = arena,
+                       .limits = limits,
+                       .error = error};
     struct gql_document *made = GQL_NEW(arena, struct gql_document);
     struct gql_definition **end = &made->definitions, *d;
 

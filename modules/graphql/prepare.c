@@ -10,7 +10,8 @@
 #include "protect.h"
 #include "validate.h"
 
-#define PARSE_DEPTH 200       /* of braces and brackets: bounds the stack, beyond any limit that makes sense */
+#define PARSE_DEPTH \
+    200 /* of braces and brackets: bounds the stack, beyond any limit that makes sense */
 #define VALIDATION_ERRORS 100
 
 static void
@@ -32,10 +33,12 @@ refuse_limit(struct gql_prepared *out, struct gql_errors *errors, enum gql_limit
 static bool
 parse(struct gql_prepared *out, const struct gql_limits *limits, struct gql_errors *errors)
 {
-    const struct gql_parse_limits parse_limits = {.tokens = limits->max[GQL_MAX_TOKENS], .depth = PARSE_DEPTH};
+    const struct gql_parse_limits parse_limits = {.tokens = limits->max[GQL_MAX_TOKENS],
+                                                  .depth = PARSE_DEPTH};
     struct gql_plan *plan = out->plan;
     struct gql_parse_error why;
-    enum gql_parse_result result = gql_parse(&plan->arena, errors->source, &parse_limits, &plan->doc, &why);
+    enum gql_parse_result result =
+        gql_parse(&plan->arena, errors->source, &parse_limits, &plan->doc, &why);
     const char *code = result == GQL_PARSE_TOKENS  ? gql_limit_codes[GQL_MAX_TOKENS]
                        : result == GQL_PARSE_DEPTH ? gql_limit_codes[GQL_MAX_DEPTH]
                                                    : why.code;
@@ -68,12 +71,13 @@ pick_operation(struct gql_plan *plan, const char *name, struct gql_errors *error
     }
     plan->operation = found;
     if (!found && name)
-        gql_report_at(errors, "operation_not_found", NULL, 0, "Unknown operation named \"%.100s\".", name);
+        gql_report_at(errors, "operation_not_found", NULL, 0, "Unknown operation named \"%.100s\".",
+                      name);
     else if (!found)
         gql_report_at(errors, "operation_not_found", NULL, 0, "Must provide an operation.");
     else if (!plan->view->roots[found->operation])
-        gql_report(errors, "unsupported_operation", found->at, "Schema is not configured to execute %s operation.",
-                   words[found->operation]);
+        gql_report(errors, "unsupported_operation", found->at,
+                   "Schema is not configured to execute %s operation.", words[found->operation]);
     return gql_errors_count(errors) == 0;
 }
 
@@ -82,22 +86,26 @@ set_viewer(struct gql_plan *plan, const struct gql_request *rq)
 {
     plan->viewer = *rq->viewer;
     plan->viewer.user = mk_jid_ref(rq->viewer->user);
-    plan->viewer.domain = rq->viewer->domain ? gql_copy(&plan->arena, mk_str_of(rq->viewer->domain)) : NULL;
+    plan->viewer.domain =
+        rq->viewer->domain ? gql_copy(&plan->arena, mk_str_of(rq->viewer->domain)) : NULL;
     plan->viewer.peer = gql_copy(&plan->arena, mk_str_of(rq->viewer->peer ? rq->viewer->peer : ""));
     plan->api = rq->api;
+    plan->categories = rq->categories;
 }
 
 static bool
 check_source(struct gql_prepared *out, const struct gql_request *rq, struct gql_errors *errors)
 {
     if (rq->query.len > rq->limits->max[GQL_MAX_QUERY]) {
-        gql_report_at(errors, gql_limit_codes[GQL_MAX_QUERY], NULL, 0, "The query has %zu bytes; %zu are allowed.",
-                      rq->query.len, rq->limits->max[GQL_MAX_QUERY]);
+        gql_report_at(errors, gql_limit_codes[GQL_MAX_QUERY], NULL, 0,
+                      "The query has %zu bytes; %zu are allowed.", rq->query.len,
+                      rq->limits->max[GQL_MAX_QUERY]);
         refuse_limit(out, errors, GQL_MAX_QUERY);
         return false;
     }
     if (!mk_utf8_valid(rq->query)) {
-        gql_report_at(errors, "scanner_error", NULL, 0, "Syntax Error: The query is not valid UTF-8.");
+        gql_report_at(errors, "scanner_error", NULL, 0,
+                      "Syntax Error: The query is not valid UTF-8.");
         refuse(out, errors, GQL_BAD_REQUEST);
         return false;
     }
@@ -123,7 +131,8 @@ gql_prepare(const struct gql_view *view, const struct gql_request *rq, struct gq
         refuse(out, &errors, GQL_BAD_REQUEST);
         return;
     }
-    plan->variables = gql_coerce_variables(view, plan->doc, plan->operation, rq->variables, &errors);
+    plan->variables =
+        gql_coerce_variables(view, plan->doc, plan->operation, rq->variables, &errors);
     if (!plan->variables)
         refuse(out, &errors, GQL_BAD_REQUEST);
     else if (!gql_within_limits(plan, rq->limits, &out->limit, &errors))

@@ -9,7 +9,7 @@
 #include "ast.h"
 #include "error.h"
 
-#define LONGEST 240  /* bytes of a value in a message */
+#define LONGEST 240 /* bytes of a value in a message */
 #define ITEMS 10
 #define NESTED 2
 
@@ -131,7 +131,8 @@ inspect(struct mk_buf *out, const json_t *v, unsigned depth, size_t longest)
     } else if (depth > NESTED) {
         mk_buf_add_cstr(out, "[Object]");
     } else {
-        json_object_foreach ((json_t *)v, key, item) {
+        json_object_foreach((json_t *)v, key, item)
+        {
             if (out->len > longest)
                 break;
             mk_buf_add_cstr(out, first ? "{ " : ", ");

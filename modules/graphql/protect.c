@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * @protected, over the whole of the operation that would really be executed: fragments are followed, what @skip and @include leave
- * out is left out. One thing that is not allowed refuses everything.
+ * @protected, over the whole of the operation that would really be executed: fragments are
+ * followed, what @skip and @include leave out is left out. One thing that is not allowed refuses
+ * everything.
  */
 #include "config.h"
 
@@ -26,7 +27,8 @@ refuse(struct checking *c, const struct gql_selection *s, const char *why)
 
     if (!c->refused) {
         snprintf(text, sizeof(text), "Cannot execute operation %.*s: %s", MK_STR_ARG(name), why);
-        gql_report_path(c->errors, "no_permissions", &s->at, 1, json_pack("[s%]", name.p, name.len), NULL, text);
+        gql_report_path(c->errors, "no_permissions", &s->at, 1, json_pack("[s%]", name.p, name.len),
+                        NULL, text);
     }
     c->refused = true;
 }
@@ -49,7 +51,8 @@ is_in_domain(const json_t *value, const char *path, const char *domain)
         return json_array_size(value) > 0;
     }
     if (*path)
-        return is_in_domain(json_object_getn(value, path, len), path + len + (path[len] == '.'), domain);
+        return is_in_domain(json_object_getn(value, path, len), path + len + (path[len] == '.'),
+                            domain);
     if (!json_is_string(value))
         return false;
     /* A domain is a JID of its own. */
@@ -91,7 +94,8 @@ check_definition(struct checking *c, const struct gql_selection *s, const struct
         return;
     if (who == MK_GQL_NOBODY) {
         refuse(c, s, "no credentials were given");
-    } else if ((field == GQL_PROTECT_GLOBAL || type == GQL_PROTECT_GLOBAL) && who != MK_GQL_IS_ADMIN) {
+    } else if ((field == GQL_PROTECT_GLOBAL || type == GQL_PROTECT_GLOBAL) &&
+               who != MK_GQL_IS_ADMIN) {
         snprintf(text, sizeof(text), "%s is for the administrator of the server", def->name);
         refuse(c, s, text);
     } else if (field == GQL_PROTECT_DOMAIN && who == MK_GQL_IS_DOMAIN_ADMIN) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Service "graphql": what modules add. The schema is made anew with every change and published under RCU; requests under way keep
- * the one that they began with.
+ * Service "graphql": what modules add. The schema is made anew with every change and published
+ * under RCU; requests under way keep the one that they began with.
  */
 #include "config.h"
 
@@ -19,7 +19,9 @@ admin_auth(struct mk_gql_field *f, void *arg)
     (void)arg;
     mk_gql_answer(f, json_pack("{s:s?, s:s, s:s?}", "domain", v->domain, "authStatus",
                                known ? "AUTHORIZED" : "UNAUTHORIZED", "authType",
-                               !known ? NULL : v->who == MK_GQL_IS_ADMIN ? "ADMIN" : "DOMAIN_ADMIN"));
+                               !known                      ? NULL
+                               : v->who == MK_GQL_IS_ADMIN ? "ADMIN"
+                                                           : "DOMAIN_ADMIN"));
 }
 
 static void
@@ -28,12 +30,13 @@ user_auth(struct mk_gql_field *f, void *arg)
     const struct mk_gql_viewer *v = f->api->viewer(f);
 
     (void)arg;
-    mk_gql_answer(f, json_pack("{s:s?, s:s}", "username", v->user ? mk_jid_text(v->user).p : NULL, "authStatus",
-                               v->user ? "AUTHORIZED" : "UNAUTHORIZED"));
+    mk_gql_answer(f, json_pack("{s:s?, s:s}", "username", v->user ? mk_jid_text(v->user).p : NULL,
+                               "authStatus", v->user ? "AUTHORIZED" : "UNAUTHORIZED"));
 }
 
-static const struct mk_gql_resolver base_resolvers[] = {
-    {"AdminQuery", "checkAuth", admin_auth}, {"UserQuery", "checkAuth", user_auth}, {NULL, NULL, NULL}};
+static const struct mk_gql_resolver base_resolvers[] = {{"AdminQuery", "checkAuth", admin_auth},
+                                                        {"UserQuery", "checkAuth", user_auth},
+                                                        {NULL, NULL, NULL}};
 
 /* -- putting it together --------------------------------------------------------------------- */
 
@@ -90,8 +93,8 @@ some_are_left_out(const struct graphql *g)
 }
 
 /*
- * As many parts as fit together: what another part needs and is gone takes that one with it, until it is back. Each round
- * may make room for the next.
+ * As many parts as fit together: what another part needs and is gone takes that one with it, until
+ * it is back. Each round may make room for the next.
  */
 static struct gql_schema *
 make_what_fits(struct graphql *g)
@@ -129,8 +132,8 @@ tell_left_out(struct graphql *g)
         struct gql_schema *s = g->left_out[i] ? make_of(g, g->parts[i], &err) : NULL;
 
         if (g->left_out[i])
-            mk_log(g->module, MK_LOG_WARN, "graphql.left_out", "what module '%s' adds to the API is left out: %s",
-                   g->parts[i]->name, err.text);
+            mk_log(g->module, MK_LOG_WARN, "graphql.left_out",
+                   "what module '%s' adds to the API is left out: %s", g->parts[i]->name, err.text);
         gql_schema_unref(&s);
     }
 }
@@ -192,8 +195,8 @@ undo_add(void *thing)
 }
 
 static int
-svc_add(void *self, struct mk_module *m, unsigned schemas, const char *sdl, const struct mk_gql_resolver *resolvers,
-        void *arg, struct mk_error *err)
+svc_add(void *self, struct mk_module *m, unsigned schemas, const char *sdl,
+        const struct mk_gql_resolver *resolvers, void *arg, struct mk_error *err)
 {
     struct graphql *g = self;
     struct gql_part *p = gql_part_new(mk_module_name(m), schemas, sdl, err);
@@ -239,7 +242,8 @@ part_of_scalar(struct graphql *g, const struct mk_module *m, const char *name)
 }
 
 static int
-svc_scalar(void *self, struct mk_module *m, const char *name, mk_gql_scalar_fn fn, struct mk_error *err)
+svc_scalar(void *self, struct mk_module *m, const char *name, mk_gql_scalar_fn fn,
+           struct mk_error *err)
 {
     struct graphql *g = self;
     struct gql_part *p = part_of_scalar(g, m, name);
@@ -305,7 +309,8 @@ undo_domain_admins(void *thing)
 }
 
 static int
-svc_domain_admins(void *self, struct mk_module *m, mk_gql_domain_admin_fn fn, void *arg, struct mk_error *err)
+svc_domain_admins(void *self, struct mk_module *m, mk_gql_domain_admin_fn fn, void *arg,
+                  struct mk_error *err)
 {
     struct graphql *g = self;
     struct domain_admins *d;

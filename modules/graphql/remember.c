@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Passwords that were right a moment ago: a table of buckets by account, in which the oldest entry makes room. */
+/* Passwords that were right a moment ago: a table of buckets by account, in which the oldest entry
+ * makes room. */
 #include "config.h"
 
 #include <pthread.h>
@@ -68,7 +69,8 @@ bucket_of(struct remember *r, uint64_t account)
 }
 
 static void
-make_mac(const struct remember *r, const char *account, const char *password, unsigned char out[MAC_LEN])
+make_mac(const struct remember *r, const char *account, const char *password,
+         unsigned char out[MAC_LEN])
 {
     struct mk_buf text = {0};
 
@@ -83,7 +85,8 @@ make_mac(const struct remember *r, const char *account, const char *password, un
 static bool
 same_mac(const unsigned char *a, const unsigned char *b)
 {
-    return mk_str_eq_secret((struct mk_str){(const char *)a, MAC_LEN}, (struct mk_str){(const char *)b, MAC_LEN});
+    return mk_str_eq_secret((struct mk_str){(const char *)a, MAC_LEN},
+                            (struct mk_str){(const char *)b, MAC_LEN});
 }
 
 bool
@@ -97,7 +100,8 @@ remember_knows(struct remember *r, const char *account, const char *password, ui
     make_mac(r, account, password, mac);
     pthread_mutex_lock(&r->lock);
     for (size_t i = 0; i < WAYS; i++)
-        known |= bucket[i].account == hash && bucket[i].until_ms > now_ms && same_mac(bucket[i].mac, mac);
+        known |= bucket[i].account == hash && bucket[i].until_ms > now_ms &&
+                 same_mac(bucket[i].mac, mac);
     pthread_mutex_unlock(&r->lock);
     return known;
 }
@@ -129,7 +133,8 @@ room_for(struct entry *bucket, uint64_t account)
 }
 
 void
-remember_note(struct remember *r, const char *account, const char *password, uint64_t mark, uint64_t until_ms)
+remember_note(struct remember *r, const char *account, const char *password, uint64_t mark,
+              uint64_t until_ms)
 {
     struct entry fresh = {.account = account_hash(account), .until_ms = until_ms};
 

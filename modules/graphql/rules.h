@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * What the files of rules share. Messages and locations are those of graphql-js, for clients and people know them.
+ * What the files of rules share. Messages and locations are those of graphql-js, for clients and
+ * people know them.
  *
  *   validate.c             goes through the document and asks the others
  *   validate_operations.c  operations: names, subscriptions
  *   validate_fragments.c   fragments: names, types, use, circles
- *   validate_fields.c      fields: that they exist, that objects have selections and others have none
- *   validate_arguments.c   arguments and directives
- *   validate_values.c      literals
+ *   validate_fields.c      fields: that they exist, that objects have selections and others have
+ * none validate_arguments.c   arguments and directives validate_values.c      literals
  *   validate_variables.c   variables: types, use, where they stand
  *   validate_overlap.c     fields with one response key
  */
@@ -24,7 +24,7 @@ struct rules {
     struct gql_arena *arena;
     struct gql_errors *errors;
     struct gql_names fragments; /* to the definition; the first of a name */
-    size_t budget;  /* of work that can grow faster than the document */
+    size_t budget;              /* of work that can grow faster than the document */
     bool aborted;
 };
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * The scalars that are always there: those of the specification (§3.5) and XMPP's. Whole numbers go to ±2^53, which is
- * what JSON carries between all implementations, and not to 32 bits: counters are larger.
+ * The scalars that are always there: those of the specification (§3.5) and XMPP's. Whole numbers go
+ * to ±2^53, which is what JSON carries between all implementations, and not to 32 bits: counters
+ * are larger.
  */
 #include "config.h"
 
@@ -235,8 +236,8 @@ full_jid_in(const json_t *value, struct mk_error *err)
 }
 
 static json_t *
-read_part(const json_t *value, const char *scalar, const char *what, int (*prepare)(struct mk_buf *, struct mk_str),
-          struct mk_error *err)
+read_part(const json_t *value, const char *scalar, const char *what,
+          int (*prepare)(struct mk_buf *, struct mk_str), struct mk_error *err)
 {
     struct mk_buf out = {0};
     json_t *text = take_text(value, scalar, err);
@@ -245,7 +246,8 @@ read_part(const json_t *value, const char *scalar, const char *what, int (*prepa
     if (!text)
         return NULL;
     json_decref(text);
-    snprintf(why, sizeof(why), "%s_%s", json_string_length(value) ? "failed_to_parse" : "empty", what);
+    snprintf(why, sizeof(why), "%s_%s", json_string_length(value) ? "failed_to_parse" : "empty",
+             what);
     if (json_string_length(value) == 0 || prepare(&out, str_of(value)) < 0)
         text = refuse_for(err, scalar, why);
     else

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * The types of the API. All modules define into one universe of types; the two schemas are views of it: what can be
- * reached from their roots. A schema never changes once it is made; it is shared between threads and counted.
+ * The types of the API. All modules define into one universe of types; the two schemas are views of
+ * it: what can be reached from their roots. A schema never changes once it is made; it is shared
+ * between threads and counted.
  */
 #ifndef GRAPHQL_SCHEMA_H
 #define GRAPHQL_SCHEMA_H
@@ -67,8 +68,8 @@ struct gql_enum_value {
     struct gql_enum_value *next;
 };
 
-/* How a scalar that we know is read and written. NULL from either: not such a value, `err` says why; the value itself belongs
- * behind it. */
+/* How a scalar that we know is read and written. NULL from either: not such a value, `err` says
+ * why; the value itself belongs behind it. */
 struct gql_scalar_ops {
     const char *name;
     json_t *(*in)(const json_t *value, struct mk_error *err);
@@ -89,19 +90,19 @@ struct gql_type {
     const char *specified_by;
     const struct gql_part *part;
     uint32_t at;
-    bool root;                         /* may stay without fields */
-    unsigned views;                    /* of enum mk_gql_schema: where it can be seen */
+    bool root;      /* may stay without fields */
+    unsigned views; /* of enum mk_gql_schema: where it can be seen */
     struct gql_field_def *fields;
     struct gql_input_def *inputs;
     struct gql_enum_value *values;
-    struct gql_member *interfaces;     /* of an object or interface */
+    struct gql_member *interfaces; /* of an object or interface */
     size_t interface_count;
-    struct gql_member *possible;       /* of an interface or union */
+    struct gql_member *possible; /* of an interface or union */
     size_t possible_count;
-    struct gql_type *next;             /* in the order of the texts */
+    struct gql_type *next; /* in the order of the texts */
     struct gql_protect protect;
-    const struct gql_scalar_ops *ops;  /* NULL: any JSON scalar */
-    mk_gql_scalar_fn read;             /* of a module; NULL: none */
+    const struct gql_scalar_ops *ops; /* NULL: any JSON scalar */
+    mk_gql_scalar_fn read;            /* of a module; NULL: none */
 };
 
 struct gql_directive_def {
@@ -143,9 +144,9 @@ extern const char *const gql_place_names[GQL_PLACES];
 /* One of the two schemas. */
 struct gql_view {
     struct gql_schema *schema;
-    unsigned bit;                                    /* enum mk_gql_schema */
-    const struct gql_type *roots[GQL_OPERATIONS];    /* NULL: no such operations */
-    const struct gql_type **types;                   /* all that can be seen, by name */
+    unsigned bit;                                 /* enum mk_gql_schema */
+    const struct gql_type *roots[GQL_OPERATIONS]; /* NULL: no such operations */
+    const struct gql_type **types;                /* all that can be seen, by name */
     size_t type_count;
 };
 
@@ -162,7 +163,8 @@ struct gql_schema {
     struct gql_type *first, *last; /* in the order of the texts */
     struct gql_directive_def *directives;
     struct gql_view views[GQL_VIEWS]; /* admin, user */
-    struct gql_field_def *typename_field, *schema_field, *type_field; /* on every type, on the query's root */
+    /* On every type; on the query's root. */
+    struct gql_field_def *typename_field, *schema_field, *type_field;
 };
 
 /* -- what a schema is made of: one call of `add` ---- */
@@ -189,7 +191,8 @@ struct gql_part {
 };
 
 /* Parses; NULL with a reason that has line and column. Owned. */
-struct gql_part *gql_part_new(const char *name, unsigned schemas, const char *sdl, struct mk_error *err) MK_NODISCARD;
+struct gql_part *gql_part_new(const char *name, unsigned schemas, const char *sdl,
+                              struct mk_error *err) MK_NODISCARD;
 struct gql_part *gql_part_ref(struct gql_part *p);
 void gql_part_unref(struct gql_part **p);
 static inline bool
@@ -199,11 +202,11 @@ gql_part_is_gone(const struct gql_part *p)
 }
 
 /*
- * Puts parts together; `culprit` (may be NULL) gets the part with the mistake. The first part must be the base
- * (gql_base_sdl). Owned.
+ * Puts parts together; `culprit` (may be NULL) gets the part with the mistake. The first part must
+ * be the base (gql_base_sdl). Owned.
  */
-struct gql_schema *gql_schema_new(struct gql_part *const *parts, size_t count, struct gql_part **culprit,
-                                  struct mk_error *err) MK_NODISCARD;
+struct gql_schema *gql_schema_new(struct gql_part *const *parts, size_t count,
+                                  struct gql_part **culprit, struct mk_error *err) MK_NODISCARD;
 struct gql_schema *gql_schema_ref(struct gql_schema *s);
 void gql_schema_unref(struct gql_schema **s);
 const struct gql_view *gql_schema_view(const struct gql_schema *s, unsigned bit);
@@ -213,8 +216,10 @@ const struct gql_view *gql_schema_view(const struct gql_schema *s, unsigned bit)
 struct gql_type *gql_find_type(const struct gql_schema *s, struct mk_str name);
 /* Only what can be seen in a view. */
 const struct gql_type *gql_view_type(const struct gql_view *v, struct mk_str name);
-/* Fields as the specification has them: __typename too, and __schema and __type at the query's root. */
-const struct gql_field_def *gql_view_field(const struct gql_view *v, const struct gql_type *t, struct mk_str name);
+/* Fields as the specification has them: __typename too, and __schema and __type at the query's
+ * root. */
+const struct gql_field_def *gql_view_field(const struct gql_view *v, const struct gql_type *t,
+                                           struct mk_str name);
 struct gql_field_def *gql_find_field(const struct gql_type *t, struct mk_str name);
 const struct gql_input_def *gql_find_input(const struct gql_input_def *list, struct mk_str name);
 const struct gql_enum_value *gql_find_enum_value(const struct gql_type *t, struct mk_str name);
@@ -246,7 +251,8 @@ bool gql_ref_is_subtype(const struct gql_ref *sub, const struct gql_ref *super);
 bool gql_type_has(const struct gql_type *abstract, const struct gql_type *t);
 bool gql_type_implements(const struct gql_type *t, const struct gql_type *interface);
 /* Is there an object that both can be, in this view? */
-bool gql_types_overlap(const struct gql_view *v, const struct gql_type *a, const struct gql_type *b);
+bool gql_types_overlap(const struct gql_view *v, const struct gql_type *a,
+                       const struct gql_type *b);
 void gql_print_ref(struct mk_buf *out, const struct gql_ref *r);
 /* An argument or input field that must be given. */
 static inline bool

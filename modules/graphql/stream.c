@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Subscriptions as server-sent events. Asked for by GET each event has an `id` and its `data`, as a browser's EventSource wants it;
- * asked for by POST the events have names (next, complete), as clients of the "distinct connections" protocol want them.
+ * Subscriptions as server-sent events. Asked for by GET each event has an `id` and its `data`, as a
+ * browser's EventSource wants it; asked for by POST the events have names (next, complete), as
+ * clients of the "distinct connections" protocol want them.
  */
 #include "config.h"
 
@@ -202,7 +203,8 @@ stream_start(struct call *c)
     struct stream *s;
 
     if (is_full(c->graphql)) {
-        call_refuse_text(c, 503, "too_many_subscriptions", "There are too many subscriptions, try again later.");
+        call_refuse_text(c, 503, "too_many_subscriptions",
+                         "There are too many subscriptions, try again later.");
         return;
     }
     s = stream_new(c);

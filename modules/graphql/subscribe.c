@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Subscriptions (specification §6.2.3): one field gives values, and each of them is a response of its own. Responses are made
- * one after the other, so that they keep the order of the values; what waits is bounded.
+ * Subscriptions (specification §6.2.3): one field gives values, and each of them is a response of
+ * its own. Responses are made one after the other, so that they keep the order of the values; what
+ * waits is bounded.
  */
 #include "config.h"
 
@@ -19,7 +20,7 @@ struct gql_subscription {
     unsigned refs; /* the owner, and a response that is being made */
     struct gql_plan *plan;
     struct gql_arena arena;
-    struct field *field;            /* NULL: it never began */
+    struct field *field; /* NULL: it never began */
     const struct gql_part *part;
     const struct gql_subscription_ops *ops;
     void *arg;
@@ -27,10 +28,10 @@ struct gql_subscription {
     void *on_end_arg;
     struct waiting *first, **last;
     size_t waiting, queue_max;
-    bool making;    /* a response */
-    bool starting;  /* the resolver is being called */
-    bool finished;  /* nothing comes after what waits */
-    bool ended;     /* nobody is told anything more */
+    bool making;   /* a response */
+    bool starting; /* the resolver is being called */
+    bool finished; /* nothing comes after what waits */
+    bool ended;    /* nobody is told anything more */
     json_t *last_response;
 };
 
@@ -135,8 +136,10 @@ error_response(struct gql_subscription *s, const json_t *content)
     json_t *response = json_object();
 
     e.root.nullable = true;
-    exec_fail_at(&e, &f->place, &f->group->nodes[0]->at, 1, json_string_value(json_object_get(content, "code")),
-                 json_copy(json_object_get(content, "extensions")), json_string_value(json_object_get(content, "message")));
+    exec_fail_at(&e, &f->place, &f->group->nodes[0]->at, 1,
+                 json_string_value(json_object_get(content, "code")),
+                 json_copy(json_object_get(content, "extensions")),
+                 json_string_value(json_object_get(content, "message")));
     json_object_set_new(response, "errors", e.errors.list);
     json_object_set_new(response, "data", json_null());
     return response;
@@ -175,7 +178,8 @@ gql_field_next(struct mk_gql_field *pub, json_t *value)
     if (s->finished || s->ended) {
         json_decref(value);
     } else if (!enqueue(s, value ? value : json_null())) {
-        json_t *error = gql_error_value("too_slow", "Too many values wait for this subscription.", NULL);
+        json_t *error =
+            gql_error_value("too_slow", "Too many values wait for this subscription.", NULL);
 
         json_decref(value);
         finish(s, error_response(s, gql_error_content(error)));
@@ -250,7 +254,8 @@ leave_field(struct gql_subscription *s)
 /* -- the beginning --------------------------------------------------------------------------- */
 
 static void
-refuse(const struct gql_plan *plan, uint32_t at, const char *text, const struct gql_subscription_ops *ops, void *arg)
+refuse(const struct gql_plan *plan, uint32_t at, const char *text,
+       const struct gql_subscription_ops *ops, void *arg)
 {
     struct gql_errors errors = {.source = plan->doc->source};
 
@@ -267,13 +272,16 @@ find_source(struct gql_plan *plan, struct gql_arena *arena, struct place **up)
 
     *up = GQL_NEW(arena, struct place);
     (*up)->nullable = true;
+    if (g && g->def && !gql_category_is_enabled(plan, t, g->def))
+        return NULL;
     while (g && g->def && !g->next && !g->def->fn) {
         struct place *p = GQL_NEW(arena, struct place);
 
         t = gql_ref_type(g->def->type);
         if (t->kind != GQL_K_OBJECT)
             return NULL;
-        *p = (struct place){.up = *up, .key = g->key, .container = plan->variables, .nullable = true};
+        *p = (struct place){
+            .up = *up, .key = g->key, .container = plan->variables, .nullable = true};
         *up = p;
         g = gql_collect_inside(plan, arena, g, t);
     }
@@ -281,7 +289,8 @@ find_source(struct gql_plan *plan, struct gql_arena *arena, struct place **up)
 }
 
 static bool
-start(struct gql_subscription *s, struct gql_group *g, struct place *up, struct gql_argument_error *err)
+start(struct gql_subscription *s, struct gql_group *g, struct place *up,
+      struct gql_argument_error *err)
 {
     struct field *f = GQL_NEW(&s->arena, struct field);
 
@@ -290,8 +299,10 @@ start(struct gql_subscription *s, struct gql_group *g, struct place *up, struct 
     f->subscription = s;
     f->group = g;
     /* The container only says that this is not the root: nothing is put there. */
-    f->place = (struct place){.up = up, .key = g->key, .container = s->plan->variables, .nullable = true};
-    f->args = gql_coerce_arguments(g->def->args, g->nodes[0]->arguments, g->nodes[0]->at, s->plan->variables, err);
+    f->place =
+        (struct place){.up = up, .key = g->key, .container = s->plan->variables, .nullable = true};
+    f->args = gql_coerce_arguments(g->def->args, g->nodes[0]->arguments, g->nodes[0]->at,
+                                   s->plan->variables, err);
     if (!f->args)
         return false;
     s->part = g->def->part;
@@ -309,7 +320,8 @@ start(struct gql_subscription *s, struct gql_group *g, struct place *up, struct 
 }
 
 struct gql_subscription *
-gql_subscribe(struct gql_plan *plan, size_t queue_max, const struct gql_subscription_ops *ops, void *arg)
+gql_subscribe(struct gql_plan *plan, size_t queue_max, const struct gql_subscription_ops *ops,
+              void *arg)
 {
     struct gql_subscription *s = mk_zalloc(sizeof(*s));
     struct gql_argument_error err;
@@ -325,7 +337,9 @@ gql_subscribe(struct gql_plan *plan, size_t queue_max, const struct gql_subscrip
     s->arg = arg;
     g = find_source(plan, &s->arena, &up);
     if (!g) {
-        refuse(plan, plan->operation->at, "A subscription must select exactly one field of one category.", ops, arg);
+        refuse(plan, plan->operation->at,
+               "A subscription must select exactly one field of one category that is enabled.", ops,
+               arg);
         s->ended = true;
     } else if (!start(s, g, up, &err)) {
         refuse(plan, err.at, err.text, ops, arg);

@@ -35,7 +35,8 @@ distance(struct mk_str a, struct mk_str b)
             int x = tolower((unsigned char)a.p[i - 1]), y = tolower((unsigned char)b.p[j - 1]);
 
             row[j] = least(least(up[j], row[j - 1]) + 1, up[j - 1] + (x != y));
-            if (i > 1 && j > 1 && x == tolower((unsigned char)b.p[j - 2]) && tolower((unsigned char)a.p[i - 2]) == y)
+            if (i > 1 && j > 1 && x == tolower((unsigned char)b.p[j - 2]) &&
+                tolower((unsigned char)a.p[i - 2]) == y)
                 row[j] = least(row[j], rows[(i - 2) % 3][j - 2] + 1);
         }
     }
@@ -97,7 +98,8 @@ gql_suggest(struct mk_buf *out, const char *what, struct mk_str input, gql_optio
         struct mk_str option = mk_str_of(name);
         unsigned d;
 
-        if (option.len > LONGEST || option.len + threshold < input.len || input.len + threshold < option.len)
+        if (option.len > LONGEST || option.len + threshold < input.len ||
+            input.len + threshold < option.len)
             continue;
         d = distance(option, input);
         if (d <= threshold)

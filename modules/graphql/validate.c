@@ -17,7 +17,8 @@ rules_spend(struct rules *r, size_t cost)
         return true;
     }
     r->aborted = true;
-    gql_report_at(r->errors, "query_too_complex", NULL, 0, "Validation takes too long. Validation aborted.");
+    gql_report_at(r->errors, "query_too_complex", NULL, 0,
+                  "Validation takes too long. Validation aborted.");
     return false;
 }
 
@@ -45,8 +46,9 @@ check_selections(struct rules *r, const struct gql_selection *list)
 static void
 check_definition(struct rules *r, struct gql_definition *d)
 {
-    static const enum gql_place places[] = {
-        [GQL_QUERY] = GQL_AT_QUERY, [GQL_MUTATION] = GQL_AT_MUTATION, [GQL_SUBSCRIPTION] = GQL_AT_SUBSCRIPTION};
+    static const enum gql_place places[] = {[GQL_QUERY] = GQL_AT_QUERY,
+                                            [GQL_MUTATION] = GQL_AT_MUTATION,
+                                            [GQL_SUBSCRIPTION] = GQL_AT_SUBSCRIPTION};
 
     if (d->kind == GQL_DEF_OPERATION) {
         rules_variables(r, d);
@@ -63,7 +65,8 @@ check_definition(struct rules *r, struct gql_definition *d)
 bool
 gql_validate(const struct gql_view *v, struct gql_document *doc, struct gql_errors *errors)
 {
-    struct rules r = {.view = v, .doc = doc, .arena = doc->arena, .errors = errors, .budget = BUDGET};
+    struct rules r = {
+        .view = v, .doc = doc, .arena = doc->arena, .errors = errors, .budget = BUDGET};
 
     rules_operations(&r);
     if (!rules_fragments(&r))

@@ -7,10 +7,12 @@
 #include "error.h"
 #include "schema.h"
 
-/* Notes at every selection what type it is on, which field or fragment it is. Needed by all that comes after. */
+/* Notes at every selection what type it is on, which field or fragment it is. Needed by all that
+ * comes after. */
 void gql_annotate(const struct gql_view *v, struct gql_document *doc);
 
 /* False: `errors` has them. The document must be annotated. */
-bool gql_validate(const struct gql_view *v, struct gql_document *doc, struct gql_errors *errors) MK_NODISCARD;
+bool gql_validate(const struct gql_view *v, struct gql_document *doc,
+                  struct gql_errors *errors) MK_NODISCARD;
 
 #endif

@@ -40,14 +40,15 @@ check_unique(struct rules *r, const struct gql_argument *list)
         const struct repeated *n = e->value;
 
         if (n->count > 1)
-            gql_report_at(r->errors, "not_unique", n->at, n->count, "There can be only one argument named \"%.*s\".",
-                          MK_STR_ARG(e->name));
+            gql_report_at(r->errors, "not_unique", n->at, n->count,
+                          "There can be only one argument named \"%.*s\".", MK_STR_ARG(e->name));
     }
 }
 
 /* `owner`: `field "T.f"` or `directive "@d"`. */
 static void
-check_known(struct rules *r, const struct gql_argument *list, const struct gql_input_def *defs, const char *owner)
+check_known(struct rules *r, const struct gql_argument *list, const struct gql_input_def *defs,
+            const char *owner)
 {
     for (const struct gql_argument *a = list; a; a = a->next) {
         struct mk_buf text = {0};
@@ -80,8 +81,8 @@ is_given(const struct gql_argument *list, const char *name)
 }
 
 static void
-check_required(struct rules *r, const struct gql_argument *list, const struct gql_input_def *defs, const char *owner,
-               uint32_t at)
+check_required(struct rules *r, const struct gql_argument *list, const struct gql_input_def *defs,
+               const char *owner, uint32_t at)
 {
     for (const struct gql_input_def *d = defs; d; d = d->next) {
         struct mk_buf type = {0};
@@ -90,8 +91,8 @@ check_required(struct rules *r, const struct gql_argument *list, const struct gq
             continue;
         gql_print_ref(&type, d->type);
         gql_report(r->errors, "missing_non_null_param", at,
-                   "%s argument \"%s\" of type \"%s\" is required, but it was not provided.", owner, d->name,
-                   mk_buf_cstr(&type));
+                   "%s argument \"%s\" of type \"%s\" is required, but it was not provided.", owner,
+                   d->name, mk_buf_cstr(&type));
         mk_buf_release(&type);
     }
 }
@@ -133,12 +134,13 @@ check_directive(struct rules *r, const struct gql_directive *d, enum gql_place p
     check_unique(r, d->arguments);
     check_values(r, d->arguments, def ? def->args : NULL);
     if (!def) {
-        gql_report(r->errors, "unknown_directive", d->at, "Unknown directive \"@%.*s\".", MK_STR_ARG(d->name));
+        gql_report(r->errors, "unknown_directive", d->at, "Unknown directive \"@%.*s\".",
+                   MK_STR_ARG(d->name));
         return;
     }
     if (!(def->places & 1u << place))
-        gql_report(r->errors, "misplaced_directive", d->at, "Directive \"@%s\" may not be used on %s.", def->name,
-                   gql_place_names[place]);
+        gql_report(r->errors, "misplaced_directive", d->at,
+                   "Directive \"@%s\" may not be used on %s.", def->name, gql_place_names[place]);
     mk_buf_printf(&owner, "directive \"@%s\"", def->name);
     check_known(r, d->arguments, def->args, mk_buf_cstr(&owner));
     mk_buf_clear(&owner);
@@ -160,7 +162,8 @@ rules_directives(struct rules *r, const struct gql_directive *list, enum gql_pla
         if (e->value && def && !def->repeatable)
             gql_report_at(r->errors, "directives_not_unique",
                           (uint32_t[]){((struct gql_directive *)e->value)->at, d->at}, 2,
-                          "The directive \"@%s\" can only be used once at this location.", def->name);
+                          "The directive \"@%s\" can only be used once at this location.",
+                          def->name);
         else
             e->value = (void *)(uintptr_t)d;
     }

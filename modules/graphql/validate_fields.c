@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Fields and types that are named: that they exist; that objects have selections, and others have none (§5.3). */
+/* Fields and types that are named: that they exist; that objects have selections, and others have
+ * none (§5.3). */
 #include "config.h"
 
 #include "rules.h"
@@ -79,7 +80,8 @@ comes_first(const struct candidate *a, const struct candidate *b)
 }
 
 static size_t
-find_candidates(struct rules *r, const struct gql_type *t, struct mk_str field, struct candidate *list)
+find_candidates(struct rules *r, const struct gql_type *t, struct mk_str field,
+                struct candidate *list)
 {
     size_t count = 0;
 
@@ -126,7 +128,8 @@ tell_unknown(struct rules *r, const struct gql_selection *s)
     size_t count = find_candidates(r, s->parent, s->name, candidates);
     struct mk_buf text = {0};
 
-    mk_buf_printf(&text, "Cannot query field \"%.*s\" on type \"%s\".", MK_STR_ARG(s->name), s->parent->name);
+    mk_buf_printf(&text, "Cannot query field \"%.*s\" on type \"%s\".", MK_STR_ARG(s->name),
+                  s->parent->name);
     if (count)
         print_candidates(&text, candidates, count);
     else
@@ -150,12 +153,14 @@ rules_field(struct rules *r, const struct gql_selection *s)
     t = gql_ref_type(s->def->type);
     gql_print_ref(&type, s->def->type);
     if (gql_is_leaf(t) && s->braces_at)
-        gql_report(r->errors, t->kind == GQL_K_ENUM ? "selection_on_enum" : "selection_on_scalar", s->braces_at,
-                   "Field \"%s\" must not have a selection since type \"%s\" has no subfields.", s->def->name,
-                   mk_buf_cstr(&type));
+        gql_report(r->errors, t->kind == GQL_K_ENUM ? "selection_on_enum" : "selection_on_scalar",
+                   s->braces_at,
+                   "Field \"%s\" must not have a selection since type \"%s\" has no subfields.",
+                   s->def->name, mk_buf_cstr(&type));
     else if (!gql_is_leaf(t) && !s->braces_at)
         gql_report(r->errors, "fieldless_object", s->at,
-                   "Field \"%s\" of type \"%s\" must have a selection of subfields. Did you mean \"%s { ... }\"?",
+                   "Field \"%s\" of type \"%s\" must have a selection of subfields. Did you mean "
+                   "\"%s { ... }\"?",
                    s->def->name, mk_buf_cstr(&type), s->def->name);
     mk_buf_release(&type);
 }

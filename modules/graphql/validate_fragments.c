@@ -5,7 +5,7 @@
 
 #include "rules.h"
 
-#define NESTED_MAX 500  /* fragments, and braces in them, in each other */
+#define NESTED_MAX 500 /* fragments, and braces in them, in each other */
 
 /* -- circles and depth ----------------------------------------------------------------------- */
 
@@ -76,8 +76,9 @@ tell_circle(struct circles *c, const struct gql_selection *s, size_t start)
         if (n < MK_COUNT(at))
             at[n++] = p->at;
     }
-    gql_report_at(c->rules->errors, "cycles_in_fragments", at, n, "Cannot spread fragment \"%.*s\" within itself%s.",
-                  MK_STR_ARG(s->name), via.len ? mk_buf_cstr(&via) : "");
+    gql_report_at(c->rules->errors, "cycles_in_fragments", at, n,
+                  "Cannot spread fragment \"%.*s\" within itself%s.", MK_STR_ARG(s->name),
+                  via.len ? mk_buf_cstr(&via) : "");
     mk_buf_release(&via);
 }
 
@@ -89,7 +90,8 @@ find_circles(struct circles *c, struct fragment *f)
     f->visited = true;
     f->path_index = c->depth + 1;
     for (const struct spread *p = f->spreads; p && !c->too_deep; p = p->next) {
-        struct fragment *inner = p->selection->fragment ? fragment_of(c->rules, p->selection->fragment) : NULL;
+        struct fragment *inner =
+            p->selection->fragment ? fragment_of(c->rules, p->selection->fragment) : NULL;
 
         if (!inner)
             continue;
@@ -140,8 +142,8 @@ nested(struct rules *r, const struct gql_selection *list, size_t above)
 static bool
 too_deep(struct rules *r)
 {
-    gql_report_at(r->errors, "query_too_deep", NULL, 0, "Fragments are nested deeper than %d levels. Validation aborted.",
-                  NESTED_MAX);
+    gql_report_at(r->errors, "query_too_deep", NULL, 0,
+                  "Fragments are nested deeper than %d levels. Validation aborted.", NESTED_MAX);
     return false;
 }
 
@@ -149,7 +151,8 @@ static bool
 is_flat_enough(struct rules *r)
 {
     for (struct gql_definition *d = r->doc->definitions; d; d = d->next) {
-        size_t deep = d->kind == GQL_DEF_FRAGMENT ? fragment_nested(r, d, 0) : nested(r, d->selections, 0);
+        size_t deep =
+            d->kind == GQL_DEF_FRAGMENT ? fragment_nested(r, d, 0) : nested(r, d->selections, 0);
 
         if (deep > NESTED_MAX)
             return false;
@@ -218,7 +221,8 @@ rules_unused_fragments(struct rules *r)
         const struct gql_definition *d = e->value;
 
         if (d->mark != mark)
-            gql_report(r->errors, "unused_fragment", d->at, "Fragment \"%.*s\" is never used.", MK_STR_ARG(d->name));
+            gql_report(r->errors, "unused_fragment", d->at, "Fragment \"%.*s\" is never used.",
+                       MK_STR_ARG(d->name));
     }
 }
 
@@ -230,10 +234,12 @@ rules_spread(struct rules *r, const struct gql_selection *s)
     const struct gql_type *t = s->fragment ? s->fragment->type : NULL;
 
     if (!s->fragment)
-        gql_report(r->errors, "unknown_fragment", s->name_at, "Unknown fragment \"%.*s\".", MK_STR_ARG(s->name));
+        gql_report(r->errors, "unknown_fragment", s->name_at, "Unknown fragment \"%.*s\".",
+                   MK_STR_ARG(s->name));
     else if (t && s->parent && !gql_types_overlap(r->view, s->parent, t))
         gql_report(r->errors, "impossible_fragment", s->at,
-                   "Fragment \"%.*s\" cannot be spread here as objects of type \"%s\" can never be of type \"%s\".",
+                   "Fragment \"%.*s\" cannot be spread here as objects of type \"%s\" can never be "
+                   "of type \"%s\".",
                    MK_STR_ARG(s->name), s->parent->name, t->name);
 }
 
@@ -249,9 +255,10 @@ rules_inline(struct rules *r, const struct gql_selection *s)
         gql_report(r->errors, "fragment_on_leaf", s->condition->at,
                    "Fragment cannot condition on non composite type \"%s\".", t->name);
     else if (t && s->parent && !gql_types_overlap(r->view, s->parent, t))
-        gql_report(r->errors, "impossible_fragment", s->at,
-                   "Fragment cannot be spread here as objects of type \"%s\" can never be of type \"%s\".",
-                   s->parent->name, t->name);
+        gql_report(
+            r->errors, "impossible_fragment", s->at,
+            "Fragment cannot be spread here as objects of type \"%s\" can never be of type \"%s\".",
+            s->parent->name, t->name);
 }
 
 void
@@ -262,5 +269,6 @@ rules_fragment(struct rules *r, const struct gql_definition *d)
     rules_known_type(r, d->condition);
     if (t && !gql_is_composite(t))
         gql_report(r->errors, "fragment_on_leaf", d->condition->at,
-                   "Fragment \"%.*s\" cannot condition on non composite type \"%s\".", MK_STR_ARG(d->name), t->name);
+                   "Fragment \"%.*s\" cannot condition on non composite type \"%s\".",
+                   MK_STR_ARG(d->name), t->name);
 }

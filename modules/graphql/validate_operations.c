@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Operations: only they and fragments may be in a query, names differ, a subscription has one field (§5.1, §5.2). */
+/* Operations: only they and fragments may be in a query, names differ, a subscription has one field
+ * (§5.1, §5.2). */
 #include "config.h"
 
 #include "rules.h"
@@ -11,7 +12,8 @@ not_executable(struct rules *r, const struct gql_definition *d)
     if (d->kind == GQL_DEF_SCHEMA)
         gql_report(r->errors, "not_executable", d->at, "The schema definition is not executable.");
     else
-        gql_report(r->errors, "not_executable", d->at, "The \"%.*s\" definition is not executable.", MK_STR_ARG(d->name));
+        gql_report(r->errors, "not_executable", d->at, "The \"%.*s\" definition is not executable.",
+                   MK_STR_ARG(d->name));
 }
 
 void

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Fields with one response key must be able to become one field (specification §5.3.2). The way of graphql-js: selections
- * of a level are compared with each other and with the fragments spread there, every pair of fragments once; what is spent on it is
- * bounded, for pairs grow faster than documents.
+ * Fields with one response key must be able to become one field (specification §5.3.2). The way of
+ * graphql-js: selections of a level are compared with each other and with the fragments spread
+ * there, every pair of fragments once; what is spent on it is bounded, for pairs grow faster than
+ * documents.
  */
 #include "config.h"
 
@@ -23,7 +24,7 @@ struct one {
 
 /* What is selected at one level: fields by response key, and the fragments spread. */
 struct level {
-    struct gql_names keys; /* to the first struct one */
+    struct gql_names keys;      /* to the first struct one */
     struct gql_names fragments; /* to the definition, NULL: there is none */
 };
 
@@ -222,12 +223,14 @@ add_conflict(struct overlap *o, struct conflicts *into, const struct one *a, con
     return c;
 }
 
-static void find_between(struct overlap *o, struct conflicts *into, bool exclusive, struct level *a, struct level *b);
-static void between_fragments(struct overlap *o, struct conflicts *into, bool exclusive, struct gql_definition *a,
-                              struct gql_definition *b);
+static void find_between(struct overlap *o, struct conflicts *into, bool exclusive, struct level *a,
+                         struct level *b);
+static void between_fragments(struct overlap *o, struct conflicts *into, bool exclusive,
+                              struct gql_definition *a, struct gql_definition *b);
 
 static void
-with_fragment(struct overlap *o, struct conflicts *into, bool exclusive, struct level *l, struct gql_definition *d)
+with_fragment(struct overlap *o, struct conflicts *into, bool exclusive, struct level *l,
+              struct gql_definition *d)
 {
     struct level *other;
 
@@ -242,8 +245,8 @@ with_fragment(struct overlap *o, struct conflicts *into, bool exclusive, struct 
 }
 
 static void
-between_fragments(struct overlap *o, struct conflicts *into, bool exclusive, struct gql_definition *a,
-                  struct gql_definition *b)
+between_fragments(struct overlap *o, struct conflicts *into, bool exclusive,
+                  struct gql_definition *a, struct gql_definition *b)
 {
     struct level *la, *lb;
 
@@ -260,7 +263,8 @@ between_fragments(struct overlap *o, struct conflicts *into, bool exclusive, str
 
 /* Fields of two fields that become one. */
 static void
-between_levels(struct overlap *o, struct conflicts *into, bool exclusive, struct level *a, struct level *b)
+between_levels(struct overlap *o, struct conflicts *into, bool exclusive, struct level *a,
+               struct level *b)
 {
     find_between(o, into, exclusive, a, b);
     for (const struct gql_name_entry *e = b->fragments.first; e; e = e->next)
@@ -281,8 +285,9 @@ take_inner(struct conflict *c, const struct conflict *inner)
 
     for (; inner; inner = inner->next) {
         if (len < REASON_MAX)
-            len += (size_t)snprintf(c->reason + len, REASON_MAX - len, "%ssubfields \"%.*s\" conflict because %s",
-                                    len ? " and " : "", MK_STR_ARG(inner->key), inner->reason);
+            len += (size_t)snprintf(c->reason + len, REASON_MAX - len,
+                                    "%ssubfields \"%.*s\" conflict because %s", len ? " and " : "",
+                                    MK_STR_ARG(inner->key), inner->reason);
         for (size_t side = 0; side < 2; side++) {
             for (size_t i = 0; i < inner->count[side] && c->count[side] < NODES_MAX; i++)
                 c->at[side][c->count[side]++] = inner->at[side][i];
@@ -298,8 +303,8 @@ compare_types(struct overlap *o, struct conflicts *into, const struct one *a, co
 
     gql_print_ref(&x, a->field->def->type);
     gql_print_ref(&y, b->field->def->type);
-    snprintf(c->reason, sizeof(c->reason), "they return conflicting types \"%s\" and \"%s\"", mk_buf_cstr(&x),
-             mk_buf_cstr(&y));
+    snprintf(c->reason, sizeof(c->reason), "they return conflicting types \"%s\" and \"%s\"",
+             mk_buf_cstr(&x), mk_buf_cstr(&y));
     mk_buf_release(&x);
     mk_buf_release(&y);
 }
@@ -312,7 +317,8 @@ never_together(const struct one *a, const struct one *b)
 }
 
 static void
-compare(struct overlap *o, struct conflicts *into, bool exclusive, const struct one *a, const struct one *b)
+compare(struct overlap *o, struct conflicts *into, bool exclusive, const struct one *a,
+        const struct one *b)
 {
     const struct gql_selection *x = a->field, *y = b->field;
     const struct gql_field_def *dx = x->def, *dy = y->def;
@@ -320,14 +326,15 @@ compare(struct overlap *o, struct conflicts *into, bool exclusive, const struct 
 
     if (!rules_spend(o->rules, 2))
         return;
-    if (dx == dy && !x->arguments && !y->arguments && !x->selections && !y->selections && mk_str_eq(x->name, y->name))
+    if (dx == dy && !x->arguments && !y->arguments && !x->selections && !y->selections &&
+        mk_str_eq(x->name, y->name))
         return;
     exclusive = exclusive || never_together(a, b);
     if (!exclusive && !mk_str_eq(x->name, y->name)) {
         struct conflict *c = add_conflict(o, into, a, b);
 
-        snprintf(c->reason, sizeof(c->reason), "\"%.*s\" and \"%.*s\" are different fields", MK_STR_ARG(x->name),
-                 MK_STR_ARG(y->name));
+        snprintf(c->reason, sizeof(c->reason), "\"%.*s\" and \"%.*s\" are different fields",
+                 MK_STR_ARG(x->name), MK_STR_ARG(y->name));
     } else if (!exclusive && !same_arguments(o, x->arguments, y->arguments)) {
         snprintf(add_conflict(o, into, a, b)->reason, REASON_MAX, "they have differing arguments");
     } else if (dx && dy && types_conflict(dx->type, dy->type)) {
@@ -340,9 +347,11 @@ compare(struct overlap *o, struct conflicts *into, bool exclusive, const struct 
 }
 
 static void
-find_between(struct overlap *o, struct conflicts *into, bool exclusive, struct level *a, struct level *b)
+find_between(struct overlap *o, struct conflicts *into, bool exclusive, struct level *a,
+             struct level *b)
 {
-    for (const struct gql_name_entry *e = a->keys.first; e && rules_spend(o->rules, 1); e = e->next) {
+    for (const struct gql_name_entry *e = a->keys.first; e && rules_spend(o->rules, 1);
+         e = e->next) {
         const struct gql_name_entry *other = gql_names_find(&b->keys, e->name);
         const struct one *x = other ? ((struct one *)e->value)->next : NULL;
 
@@ -373,7 +382,8 @@ find_within(struct overlap *o, struct conflicts *into, struct level *l)
             }
         }
     }
-    for (const struct gql_name_entry *e = l->fragments.first; e && !o->rules->aborted; e = e->next) {
+    for (const struct gql_name_entry *e = l->fragments.first; e && !o->rules->aborted;
+         e = e->next) {
         with_fragment(o, into, false, l, e->value);
         for (const struct gql_name_entry *k = e->next; k; k = k->next)
             between_fragments(o, into, false, e->value, k->value);
@@ -392,16 +402,20 @@ check_level(struct overlap *o, struct level *l)
         memcpy(at, c->at[0], c->count[0] * sizeof(*at));
         memcpy(at + c->count[0], c->at[1], c->count[1] * sizeof(*at));
         gql_report_at(o->rules->errors, "conflicting_fields", at, c->count[0] + c->count[1],
-                      "Fields \"%.*s\" conflict because %s. Use different aliases on the fields to fetch both if this was "
-                      "intentional.", MK_STR_ARG(c->key), c->reason);
+                      "Fields \"%.*s\" conflict because %s. Use different aliases on the fields to "
+                      "fetch both if this was "
+                      "intentional.",
+                      MK_STR_ARG(c->key), c->reason);
     }
 }
 
 static void
 check_all(struct overlap *o, const struct gql_selection *list)
 {
-    for (const struct gql_selection *s = list; s && !o->rules->aborted && !o->rules->errors->full; s = s->next) {
-        if (s->kind == GQL_FIELD && s->selections && (s->selections->next || s->selections->kind == GQL_INLINE))
+    for (const struct gql_selection *s = list; s && !o->rules->aborted && !o->rules->errors->full;
+         s = s->next) {
+        if (s->kind == GQL_FIELD && s->selections &&
+            (s->selections->next || s->selections->kind == GQL_INLINE))
             check_level(o, field_level(o, s));
         check_all(o, s->selections);
     }
@@ -415,10 +429,12 @@ rules_overlap(struct rules *r)
     o->rules = r;
     for (struct gql_definition *d = r->doc->definitions; d; d = d->next)
         d->notes = NULL;
-    for (struct gql_definition *d = r->doc->definitions; d && !r->aborted && !r->errors->full; d = d->next) {
+    for (struct gql_definition *d = r->doc->definitions; d && !r->aborted && !r->errors->full;
+         d = d->next) {
         if (!d->selections)
             continue;
-        check_level(o, d->kind == GQL_DEF_FRAGMENT ? fragment_level(o, d) : level_new(o, d->selections));
+        check_level(o, d->kind == GQL_DEF_FRAGMENT ? fragment_level(o, d)
+                                                   : level_new(o, d->selections));
         check_all(o, d->selections);
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Literals: that they fit the type of their place, and that a field of an object stands in it once (§5.6). */
+/* Literals: that they fit the type of their place, and that a field of an object stands in it once
+ * (§5.6). */
 #include "config.h"
 
 #include "coerce.h"
@@ -14,7 +15,8 @@ tell_unfit(struct rules *r, const struct gql_value *v, const struct gql_ref *typ
     gql_print_ref(&expected, type);
     gql_print_value(&found, v);
     gql_report(r->errors, v->kind == GQL_NULL ? "non_null" : "type_mismatch", v->at,
-               "Expected value of type \"%s\", found %s.", mk_buf_cstr(&expected), mk_buf_cstr(&found));
+               "Expected value of type \"%s\", found %s.", mk_buf_cstr(&expected),
+               mk_buf_cstr(&found));
     mk_buf_release(&expected);
     mk_buf_release(&found);
 }
@@ -50,7 +52,8 @@ check_unique(struct rules *r, const struct gql_value *v)
         struct gql_name_entry *e = gql_names_put(&known, i->name);
 
         if (e->value)
-            gql_report_at(r->errors, "not_unique", (uint32_t[]){((struct gql_value *)e->value)->name_at, i->name_at}, 2,
+            gql_report_at(r->errors, "not_unique",
+                          (uint32_t[]){((struct gql_value *)e->value)->name_at, i->name_at}, 2,
                           "There can be only one input field named \"%.*s\".", MK_STR_ARG(i->name));
         else
             e->value = (void *)(uintptr_t)i;
@@ -71,8 +74,9 @@ check_missing(struct rules *r, const struct gql_value *v, const struct gql_type 
         if (i || !gql_is_required(d))
             continue;
         gql_print_ref(&type, d->type);
-        gql_report(r->errors, "missing_non_null_param", v->at, "Field \"%s.%s\" of required type \"%s\" was not provided.",
-                   t->name, d->name, mk_buf_cstr(&type));
+        gql_report(r->errors, "missing_non_null_param", v->at,
+                   "Field \"%s.%s\" of required type \"%s\" was not provided.", t->name, d->name,
+                   mk_buf_cstr(&type));
         mk_buf_release(&type);
     }
 }
@@ -91,7 +95,8 @@ check_object(struct rules *r, const struct gql_value *v, const struct gql_type *
             check(r, i, d->type);
             continue;
         }
-        mk_buf_printf(&text, "Field \"%.*s\" is not defined by type \"%s\".", MK_STR_ARG(i->name), t->name);
+        mk_buf_printf(&text, "Field \"%.*s\" is not defined by type \"%s\".", MK_STR_ARG(i->name),
+                      t->name);
         gql_suggest(&text, "", i->name, rules_next_input, t->inputs);
         gql_report(r->errors, "excess_fields_in_object", i->name_at, "%s", mk_buf_cstr(&text));
         mk_buf_release(&text);
@@ -114,7 +119,8 @@ check(struct rules *r, const struct gql_value *v, const struct gql_ref *type)
     case GQL_LIST:
         if (nullable->kind != GQL_LIST_OF)
             check_leaf(r, v, type);
-        for (const struct gql_value *i = v->items; i && nullable->kind == GQL_LIST_OF && !r->errors->full; i = i->next)
+        for (const struct gql_value *i = v->items;
+             i && nullable->kind == GQL_LIST_OF && !r->errors->full; i = i->next)
             check(r, i, nullable->of);
         break;
     case GQL_OBJECT:

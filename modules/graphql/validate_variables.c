@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Variables: names, types, that they are defined and used, that they fit where they stand (specification §5.8). */
+/* Variables: names, types, that they are defined and used, that they fit where they stand
+ * (specification §5.8). */
 #include "config.h"
 
 #include "coerce.h"
 #include "rules.h"
 
-struct using {
+struct using
+{
     struct rules *rules;
     const struct gql_definition *operation;
     struct gql_names defined; /* to struct defined */
@@ -48,10 +50,11 @@ tell_undefined(struct using *u, const struct gql_value *v)
 
     if (name.p)
         gql_report_at(u->rules->errors, "unbound_variable", at, 2,
-                      "Variable \"$%.*s\" is not defined by operation \"%.*s\".", MK_STR_ARG(v->text), MK_STR_ARG(name));
+                      "Variable \"$%.*s\" is not defined by operation \"%.*s\".",
+                      MK_STR_ARG(v->text), MK_STR_ARG(name));
     else
-        gql_report_at(u->rules->errors, "unbound_variable", at, 2, "Variable \"$%.*s\" is not defined.",
-                      MK_STR_ARG(v->text));
+        gql_report_at(u->rules->errors, "unbound_variable", at, 2,
+                      "Variable \"$%.*s\" is not defined.", MK_STR_ARG(v->text));
 }
 
 static void
@@ -71,8 +74,8 @@ use_variable(struct using *u, const struct gql_value *v, const struct position *
     gql_print_ref(&have, d->type);
     gql_print_ref(&expected, p->type);
     gql_report_at(u->rules->errors, "param_mismatch", (uint32_t[]){d->variable->at, v->at}, 2,
-                  "Variable \"$%.*s\" of type \"%s\" used in position expecting type \"%s\".", MK_STR_ARG(v->text),
-                  mk_buf_cstr(&have), mk_buf_cstr(&expected));
+                  "Variable \"$%.*s\" of type \"%s\" used in position expecting type \"%s\".",
+                  MK_STR_ARG(v->text), mk_buf_cstr(&have), mk_buf_cstr(&expected));
     mk_buf_release(&have);
     mk_buf_release(&expected);
 }
@@ -80,8 +83,10 @@ use_variable(struct using *u, const struct gql_value *v, const struct position *
 static void
 use_value(struct using *u, const struct gql_value *v, const struct position *p)
 {
-    const struct gql_ref *nullable = p->type && p->type->kind == GQL_NON_NULL ? p->type->of : p->type;
-    const struct gql_type *object = p->type && gql_ref_type(p->type)->kind == GQL_K_INPUT ? gql_ref_type(p->type) : NULL;
+    const struct gql_ref *nullable =
+        p->type && p->type->kind == GQL_NON_NULL ? p->type->of : p->type;
+    const struct gql_type *object =
+        p->type && gql_ref_type(p->type)->kind == GQL_K_INPUT ? gql_ref_type(p->type) : NULL;
 
     if (v->kind == GQL_VARIABLE)
         use_variable(u, v, p);
@@ -166,8 +171,9 @@ define(struct using *u, const struct gql_variable *v)
     rules_known_type(r, v->type);
     if (type && !gql_is_input(gql_ref_type(type))) {
         print_type_node(&text, v->type);
-        gql_report(r->errors, "not_input_type", v->type->at, "Variable \"$%.*s\" cannot be non-input type \"%s\".",
-                   MK_STR_ARG(v->name), mk_buf_cstr(&text));
+        gql_report(r->errors, "not_input_type", v->type->at,
+                   "Variable \"$%.*s\" cannot be non-input type \"%s\".", MK_STR_ARG(v->name),
+                   mk_buf_cstr(&text));
         mk_buf_release(&text);
     }
     if (v->preset)
@@ -184,7 +190,8 @@ define(struct using *u, const struct gql_variable *v)
 void
 rules_variables(struct rules *r, struct gql_definition *op)
 {
-    struct using u = {.rules = r, .operation = op, .mark = ++r->doc->marks, .defined = {.arena = r->arena}};
+    struct using u = {
+        .rules = r, .operation = op, .mark = ++r->doc->marks, .defined = {.arena = r->arena}};
 
     for (const struct gql_variable *v = op->variables; v; v = v->next)
         define(&u, v);
@@ -192,8 +199,8 @@ rules_variables(struct rules *r, struct gql_definition *op)
         const struct defined *d = e->value;
 
         if (d->count > 1)
-            gql_report_at(r->errors, "not_unique", d->at, d->count, "There can be only one variable named \"$%.*s\".",
-                          MK_STR_ARG(e->name));
+            gql_report_at(r->errors, "not_unique", d->at, d->count,
+                          "There can be only one variable named \"$%.*s\".", MK_STR_ARG(e->name));
     }
     use_directives(&u, op->directives);
     use_selections(&u, op->selections);
@@ -203,9 +210,11 @@ rules_variables(struct rules *r, struct gql_definition *op)
         if (d->used)
             continue;
         if (op->name.p)
-            gql_report(r->errors, "unused_variable", v->at, "Variable \"$%.*s\" is never used in operation \"%.*s\".",
+            gql_report(r->errors, "unused_variable", v->at,
+                       "Variable \"$%.*s\" is never used in operation \"%.*s\".",
                        MK_STR_ARG(v->name), MK_STR_ARG(op->name));
         else
-            gql_report(r->errors, "unused_variable", v->at, "Variable \"$%.*s\" is never used.", MK_STR_ARG(v->name));
+            gql_report(r->errors, "unused_variable", v->at, "Variable \"$%.*s\" is never used.",
+                       MK_STR_ARG(v->name));
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Who asks: Basic authentication (RFC 7617), or the Unix socket, which only the administrator may open. */
+/* Who asks: Basic authentication (RFC 7617), or the Unix socket, which only the administrator may
+ * open. */
 #include "config.h"
 
 #include <stdio.h>
@@ -39,8 +40,9 @@ basic_read(const char *header, struct basic *out)
     if (strncasecmp(header, "Basic ", 6) != 0)
         return -1;
     header += 6 + strspn(header + 6, " ");
-    if (mk_base64_decode(&text, mk_str_of(header)) == 0 && text.len && !memchr(text.data, '\0', text.len) &&
-        mk_utf8_valid(mk_buf_str(&text)) && (colon = memchr(text.data, ':', text.len))) {
+    if (mk_base64_decode(&text, mk_str_of(header)) == 0 && text.len &&
+        !memchr(text.data, '\0', text.len) && mk_utf8_valid(mk_buf_str(&text)) &&
+        (colon = memchr(text.data, ':', text.len))) {
         size_t user = (size_t)(colon - text.data);
 
         out->user = mk_str_dup((struct mk_str){text.data, user});
@@ -71,7 +73,8 @@ static void
 refuse_locked(struct call *c)
 {
     mk_counter_add(c->graphql->locked, 1);
-    call_refuse_text(c, 429, "too_many_wrong_passwords", "Too many wrong passwords, try again later.");
+    call_refuse_text(c, 429, "too_many_wrong_passwords",
+                     "Too many wrong passwords, try again later.");
 }
 
 static void
@@ -106,7 +109,8 @@ is_locked(struct call *c)
     const struct mk_sasl *sasl = c->graphql->sasl;
     char name[256];
 
-    return sasl && sasl->is_locked(sasl->self, c->viewer.peer, throttle_name(c, name, sizeof(name)));
+    return sasl &&
+           sasl->is_locked(sasl->self, c->viewer.peer, throttle_name(c, name, sizeof(name)));
 }
 
 static void
@@ -117,8 +121,9 @@ note_wrong(struct call *c)
 
     if (sasl)
         sasl->failed(sasl->self, c->viewer.peer, throttle_name(c, name, sizeof(name)));
-    mk_log(c->graphql->module, MK_LOG_INFO, "graphql.wrong_password", "wrong password for the %s from '%s'",
-           throttle_name(c, name, sizeof(name)), c->viewer.peer);
+    mk_log(c->graphql->module, MK_LOG_INFO, "graphql.wrong_password",
+           "wrong password for the %s from '%s'", throttle_name(c, name, sizeof(name)),
+           c->viewer.peer);
 }
 
 static void
@@ -170,7 +175,8 @@ static bool
 take_domain(struct call *c, const char *user)
 {
     struct mk_buf domain = {0};
-    bool good = strncmp(user, "admin@", 6) == 0 && mk_prep_domain(&domain, mk_str_of(user + 6)) == 0;
+    bool good =
+        strncmp(user, "admin@", 6) == 0 && mk_prep_domain(&domain, mk_str_of(user + 6)) == 0;
 
     if (good)
         c->domain = mk_str_dup(mk_buf_str(&domain));
@@ -184,7 +190,8 @@ identify_domain_admin(struct call *c, const struct basic *b, void (*next)(struct
     struct domain_admins *asked = domain_admins_ref(c->graphql);
     struct domain_check *d;
 
-    /* Whoever unloads the module waits, after it has set `gone`, for this worker to be out of every callback. */
+    /* Whoever unloads the module waits, after it has set `gone`, for this worker to be out of every
+     * callback. */
     if (!asked || __atomic_load_n(&asked->gone, __ATOMIC_ACQUIRE)) {
         domain_admins_unref(&asked);
         note_wrong(c);
@@ -250,7 +257,8 @@ static void
 check_user(struct call *c, struct mk_host *host, struct basic *b, void (*next)(struct call *c))
 {
     const struct mk_sasl *sasl = c->graphql->sasl;
-    const struct mk_sasl_check what = {host, mk_jid_local(c->viewer.user), mk_str_of(b->password), c->viewer.peer};
+    const struct mk_sasl_check what = {host, mk_jid_local(c->viewer.user), mk_str_of(b->password),
+                                       c->viewer.peer};
     struct user_check *u = mk_zalloc(sizeof(*u));
 
     u->call = c;
@@ -291,11 +299,15 @@ identify_user(struct call *c, struct basic *b, void (*next)(struct call *c))
 static void
 identify_by(struct call *c, struct basic *b, void (*next)(struct call *c))
 {
+    bool admins = c->endpoint->place == PLACE_ADMIN;
+
     if (c->endpoint->place == PLACE_USER)
         identify_user(c, b, next);
+    else if (admins && strcmp(b->user, conf_of(c->graphql)->admin_user) == 0)
+        identify_admin(c, b, next);
     else if (take_domain(c, b->user))
         identify_domain_admin(c, b, next);
-    else if (c->endpoint->place == PLACE_ADMIN)
+    else if (admins)
         identify_admin(c, b, next);
     else
         refuse_wrong(c);

@@ -73,7 +73,7 @@ answer_set_header(struct mk_http_request *base, const char *name, const char *va
     /* The header goes, not the process: a value may come from a user. */
     if (!is_token(name) || !is_header_value(value)) {
         mk_log(rq->http->module, MK_LOG_ERROR, "http.header", "an answer to '%s' has a header that may not be sent",
-               rq->raw_path ? rq->raw_path : "-");
+               rq->target.raw_path ? rq->target.raw_path : "-");
         return;
     }
     add_header(rq, name, value);
@@ -163,10 +163,10 @@ log_access(struct request *rq)
 {
     static const char *const names[] = {"GET", "POST", "PUT", "DELETE", "OPTIONS"};
     const char *method = rq->head ? "HEAD" : names[__builtin_ctz(rq->method)];
-    bool malformed = !rq->raw_path;
+    bool malformed = !rq->target.raw_path;
 
     mk_log(rq->http->module, MK_LOG_INFO, "http.access", "%s %s %s '%s' %d %zu bytes %lld us", rq->site->name,
-           rq->is_unix ? "unix" : rq->peer, malformed ? "-" : method, malformed ? "-" : rq->raw_path, rq->status,
+           rq->is_unix ? "unix" : rq->peer, malformed ? "-" : method, malformed ? "-" : rq->target.raw_path, rq->status,
            rq->sent, (long long)(clock_us() - rq->began));
 }
 

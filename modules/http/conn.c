@@ -57,10 +57,11 @@ limits_of(const struct conn *c)
     return (struct guard_limits){conf->max_header, own ? own : conf->max_body};
 }
 
-static size_t *
-worker_buffered(const struct conn *c)
+/* Bodies of this worker together; others only look. */
+static size_t
+count_buffered(const struct conn *c, size_t now, size_t before)
 {
-    return &c->lane->place->http->workers[c->lane->index].buffered;
+    return __atomic_add_fetch(&c->lane->place->http->workers[c->lane->index].buffered, now - before, __ATOMIC_RELAXED);
 }
 
 /* -- letting in ------------------------------------------------------------------------------- */
@@ -78,7 +79,8 @@ let_in(struct conn *c)
 static void
 drop_body(struct conn *c)
 {
-    *worker_buffered(c) -= c->buffered;
+    if (c->buffered)
+        count_buffered(c, 0, c->buffered);
     c->buffered = 0;
     mk_buf_release(&c->body);
 }
@@ -185,15 +187,15 @@ take_chunks(struct conn *c)
 static void
 take_body(struct conn *c)
 {
-    size_t *sum = worker_buffered(c);
+    size_t sum;
 
     if (c->head.chunked)
         take_chunks(c);
     else
         take_known(c);
-    *sum += c->body.cap - c->buffered;
+    sum = count_buffered(c, c->body.cap, c->buffered);
     c->buffered = c->body.cap;
-    if (c->state == CONN_BODY && *sum > conn_conf(c)->max_buffered) {
+    if (c->state == CONN_BODY && sum > conn_conf(c)->max_buffered) {
         mk_counter_add(metrics_of(c)->refused_memory, 1);
         fail(c, 503);
     }
@@ -485,9 +487,13 @@ on_young_event(struct bufferevent *bev, short what, void *arg)
 {
     struct conn *c = arg;
 
-    if (what == BEV_EVENT_CONNECTED)
+    if (what == BEV_EVENT_CONNECTED) {
+        mk_counter_add(metrics_of(c)->tls[SSL_version(bufferevent_openssl_get_ssl(bev)) >= TLS1_3_VERSION], 1);
         return;
+    }
     mk_callback_begin();
+    if (c->tls && bufferevent_openssl_get_ssl(bev) && !SSL_is_init_finished(bufferevent_openssl_get_ssl(bev)))
+        mk_counter_add(metrics_of(c)->tls_failed, 1);
     c->young.event(bev, what, c->young.arg);
     let_go(c);
     mk_callback_end();

@@ -69,6 +69,17 @@ svc_port(void *self, const char *place, bool tls)
     return place_port(self, place, tls);
 }
 
+static double
+ask_buffered(void *arg)
+{
+    const struct http *http = arg;
+    size_t sum = 0;
+
+    for (size_t i = 0; i < mk_worker_count(); i++)
+        sum += __atomic_load_n(&http->workers[i].buffered, __ATOMIC_RELAXED);
+    return (double)sum;
+}
+
 static int
 init(struct mk_module *m, struct mk_error *err)
 {
@@ -86,6 +97,7 @@ init(struct mk_module *m, struct mk_error *err)
     http->service.route = svc_route;
     http->service.files = svc_files;
     http->service.port = svc_port;
+    mk_gauge_ask(m, "http_buffered_bytes", NULL, "Memory of bodies of requests under way", ask_buffered, http);
     mk_on_turn_end(m, http_turn_end, http);
     return mk_service_provide(m, "http", MK_HTTP_ABI, &http->service, err);
 }

@@ -63,6 +63,7 @@ struct site_metrics {
     struct mk_counter answers[5];       /* by class of status, 1xx first */
     struct mk_counter accepted, bytes_in, bytes_out, gone;
     struct mk_counter refused_connections, refused_address, refused_memory, refused_request, timeouts;
+    struct mk_counter tls[2], tls_failed;       /* by version, 1.2 first; of all places together */
     struct mk_gauge connections;
     struct mk_histogram seconds;
 };
@@ -96,14 +97,30 @@ struct match route_find(const struct site *site, unsigned method, const char *pa
 size_t route_parts(const struct route *route, const char *path, struct part parts[MAX_PARTS], char **memory_out);
 void routes_free(struct http *http);
 
-/* -- text.c: percent-encoding */
+/* -- target.c: percent-encoding, paths, queries */
 
 /* Decodes `in` to `out` (of len + 1 bytes); `plus`: + is a space. The length, or -1: malformed, or a NUL byte. */
 ssize_t percent_decode(char *out, const char *in, size_t len, bool plus);
-/* A path that may be answered: begins with a slash, is well encoded, goes nowhere up. */
-bool path_is_good(const char *path, size_t len);
 /* Is `word` in a header that lists words with parameters, and not with q=0? */
 bool list_has(const char *list, const char *word);
+
+struct parameter {
+    const char *name, *value;
+};
+
+struct target {
+    char *text;                 /* owned: as it was sent, cut at the query */
+    const char *raw_path, *path;        /* as sent, and decoded; NULL: not parsed */
+    char *path_memory;
+    struct parameter *query;
+    size_t query_count;
+    char *query_memory;
+};
+
+/* Takes `text` apart; -1: the path or the query is no good. */
+int target_parse(struct target *t) MK_NODISCARD;
+void target_release(struct target *t);
+const char *target_query(const struct target *t, const char *name);
 
 /* -- place.c: listeners */
 
@@ -212,10 +229,6 @@ void address_leave(struct addresses *a, const struct in6_addr *from);
 
 /* -- request.c, answer.c */
 
-struct parameter {
-    const char *name, *value;
-};
-
 struct request {
     struct mk_http_request base;
     struct http *http;
@@ -228,16 +241,11 @@ struct request {
     bool tls, is_unix, secure;
     bool *answered;             /* told while the handler runs; else NULL */
     int64_t began;              /* µs */
-    char *target;               /* as it was sent; cut at the query */
-    const char *raw_path, *path;        /* as sent, and decoded */
-    char *path_memory;
+    struct target target;
     struct mk_timer *gone_timer;
     struct part parts[MAX_PARTS];
     size_t part_count;
     char *part_memory;
-    struct parameter *query;
-    size_t query_count;
-    char *query_memory;
     struct mk_buf body;
     size_t buffered;
     size_t worker;

@@ -30,14 +30,12 @@ request_free(struct request *rq)
         *rq->answered = true;
     if (rq->conn)
         rq->conn->rq = NULL;
-    rq->http->workers[rq->worker].buffered -= rq->buffered;
+    if (rq->buffered)
+        __atomic_sub_fetch(&rq->http->workers[rq->worker].buffered, rq->buffered, __ATOMIC_RELAXED);
     mk_timer_free(&rq->gone_timer);
     mk_buf_release(&rq->body);
-    mk_free(rq->target);
-    mk_free(rq->path_memory);
+    target_release(&rq->target);
     mk_free(rq->part_memory);
-    mk_free(rq->query_memory);
-    mk_free(rq->query);
     mk_module_leave(rq->module);
     mk_free(rq);
 }
@@ -74,90 +72,6 @@ answer_on_gone(struct mk_http_request *base, mk_http_fn fn, void *arg)
         rq->gone_timer = mk_timer_new(rq->http->module, 0, tell_gone, rq);
 }
 
-/* -- the query --------------------------------------------------------------------------------- */
-
-/* One "name=value"; the place behind what it wrote, NULL: malformed. */
-static char *
-take_parameter(struct request *rq, const char *text, size_t len, char *to)
-{
-    const char *equals = memchr(text, '=', len);
-    size_t name_len = equals ? (size_t)(equals - text) : len;
-    struct parameter *p = &rq->query[rq->query_count];
-    ssize_t n;
-
-    p->name = to;
-    n = percent_decode(to, text, name_len, true);
-    if (n < 0)
-        return NULL;
-    to += n + 1;
-    p->value = to;
-    *to = '\0';
-    n = equals ? percent_decode(to, equals + 1, len - name_len - 1, true) : 0;
-    if (n < 0)
-        return NULL;
-    rq->query_count++;
-    return to + n + 1;
-}
-
-static int
-take_query(struct request *rq, const char *query)
-{
-    size_t parameters = 1;
-    char *to;
-
-    for (const char *p = query; *p; p++)
-        parameters += *p == '&';
-    if (parameters > MAX_PARAMETERS)
-        return -1;
-    rq->query = mk_alloc(parameters * sizeof(*rq->query));
-    to = rq->query_memory = mk_alloc(strlen(query) + 2 * parameters + 1);
-    for (;;) {
-        size_t len = strcspn(query, "&");
-
-        if (len && !(to = take_parameter(rq, query, len, to)))
-            return -1;
-        if (!query[len])
-            return 0;
-        query += len + 1;
-    }
-}
-
-/* Of "http://host/path" the path: whom it was sent to is no matter here. */
-static char *
-path_of(char *target)
-{
-    char *slashes = *target == '/' ? NULL : strstr(target, "://");
-
-    if (!slashes)
-        return target;
-    slashes += 3 + strcspn(slashes + 3, "/?");
-    return *slashes == '/' ? slashes : NULL;
-}
-
-/* A status when the path or the query is no good. */
-static int
-take_target(struct request *rq)
-{
-    char *path = path_of(rq->target), *query;
-    size_t len;
-
-    if (!path)
-        return 400;
-    query = strchr(path, '?');
-    if (query)
-        *query++ = '\0';
-    rq->raw_path = rq->path = path;
-    len = strlen(path);
-    if (!path_is_good(path, len))
-        return 400;
-    if (strchr(path, '%')) {
-        rq->path = rq->path_memory = mk_alloc(len + 1);
-        if (percent_decode(rq->path_memory, path, len, false) < 0)
-            return 400;
-    }
-    return query && take_query(rq, query) < 0 ? 400 : 0;
-}
-
 /* -- from evhttp ----------------------------------------------------------------------------------- */
 
 static struct request *
@@ -181,7 +95,7 @@ request_new(struct conn *c, struct evhttp_request *ev)
     rq->is_unix = c->is_unix;
     rq->secure = c->tls || c->loopback || c->is_unix;
     memcpy(rq->peer, c->peer, sizeof(rq->peer));
-    rq->target = c->target;
+    rq->target.text = c->target;
     rq->body = c->body;
     rq->buffered = c->buffered;
     c->target = NULL;
@@ -239,7 +153,7 @@ call(struct request *rq, const struct route *route)
     mk_module_enter(route->module);
     rq->module = route->module;
     if (route->varies)
-        rq->part_count = route_parts(route, rq->raw_path, rq->parts, &rq->part_memory);
+        rq->part_count = route_parts(route, rq->target.raw_path, rq->parts, &rq->part_memory);
     rq->answered = &answered;
     route->fn(&rq->base, route->arg);
     if (answered)
@@ -252,7 +166,7 @@ call(struct request *rq, const struct route *route)
 static void
 dispatch(struct request *rq)
 {
-    struct match match = route_find(rq->site, rq->method, rq->raw_path);
+    struct match match = route_find(rq->site, rq->method, rq->target.raw_path);
 
     if (rq->method == MK_HTTP_OPTIONS && match.allowed && conf_of(rq->http)->cors.count &&
         mk_http_header(&rq->base, "Origin") && mk_http_header(&rq->base, "Access-Control-Request-Method"))
@@ -277,10 +191,10 @@ on_request(struct evhttp_request *ev, void *arg)
     conn_request(c, conn, ev);
     rq = request_new(c, ev);
     status = c->error;
-    if (!status && strcmp(rq->target, "*") == 0)
+    if (!status && strcmp(rq->target.text, "*") == 0)
         status = 204;
     else if (!status)
-        status = take_target(rq);
+        status = target_parse(&rq->target) < 0 ? 400 : 0;
     if (status == 204)
         mk_http_answer(&rq->base, 204, NULL, MK_STR(""));
     else if (status)
@@ -307,7 +221,7 @@ rq_method(const struct mk_http_request *rq)
 static const char *
 rq_path(const struct mk_http_request *rq)
 {
-    return of(rq)->path;
+    return of(rq)->target.path;
 }
 
 static const char *
@@ -325,13 +239,7 @@ rq_part(const struct mk_http_request *rq, const char *name)
 static const char *
 rq_query(const struct mk_http_request *rq, const char *name)
 {
-    const struct request *r = of(rq);
-
-    for (size_t i = 0; i < r->query_count; i++) {
-        if (strcmp(r->query[i].name, name) == 0)
-            return r->query[i].value;
-    }
-    return NULL;
+    return target_query(&of(rq)->target, name);
 }
 
 static const char *

@@ -160,6 +160,12 @@ make_metrics(struct site *s)
     m->refused_address = counter(s, "http_refused_total", ",reason=\"address\"", refused);
     m->refused_memory = counter(s, "http_refused_total", ",reason=\"memory\"", refused);
     m->refused_request = counter(s, "http_refused_total", ",reason=\"malformed\"", refused);
+    m->tls[0] = mk_counter_new(s->http->module, "tls_handshakes_total", "for=\"http\",version=\"1.2\"",
+                               "Connections that began TLS");
+    m->tls[1] = mk_counter_new(s->http->module, "tls_handshakes_total", "for=\"http\",version=\"1.3\"",
+                               "Connections that began TLS");
+    m->tls_failed = mk_counter_new(s->http->module, "tls_failures_total", "for=\"http\"",
+                                   "Connections on which TLS failed");
     m->connections = mk_gauge_new(s->http->module, "http_open_connections", place, "Connections that are open");
     m->seconds = mk_histogram_new(s->http->module, "http_request_seconds", place,
                                   "Time from the first byte of a request to its answer", 16, 0.000001);

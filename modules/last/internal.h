@@ -24,6 +24,7 @@ struct last {
     const struct mk_roster *roster;     /* atomic; NULL: not loaded */
     struct mk_sql_stmt *select, *upsert, *remove;
     uint64_t started;                   /* ms of mk_now_ms */
+    unsigned slot;                      /* of a session whose account is being removed: since when, in ms */
     /* api.c */
     struct mk_auth_backends auth;
     struct mk_sql_stmt *count, *some;

@@ -18,6 +18,9 @@ static const struct mk_option options[] = {
                   "users that listOldUsers may list, and removeOldUsers may remove at once"),
     MK_OPTION_END};
 
+/* A removal that took longer has failed. */
+#define REMOVAL_MS 60000
+
 MK_SQL_FILE(last_001, "001_last.sql");
 
 static const struct mk_sql_migration migrations[] = {{1, last_001}, {0, NULL}};
@@ -192,6 +195,14 @@ on_kept(struct mk_sql_result *result, void *arg)
                    : mk_sql_status_name(self->db->status(result)));
 }
 
+static bool
+is_being_removed(struct last *self, const struct mk_session *s)
+{
+    uintptr_t since = (uintptr_t)mk_session_slot(s, self->slot);
+
+    return since && mk_now_ms() - since < REMOVAL_MS;
+}
+
 static void
 on_unavailable(struct mk_ev_presence *ev, void *arg)
 {
@@ -200,7 +211,7 @@ on_unavailable(struct mk_ev_presence *ev, void *arg)
     const struct last_conf *conf = mk_module_conf(self->module, mk_session_host(ev->session));
     char *key;
 
-    if (last_is_available(self, jid))
+    if (last_is_available(self, jid) || is_being_removed(self, ev->session))
         return;
     key = mk_str_dup(mk_jid_bare(jid));
     mk_sql_exec(self->db, self->upsert, key, on_kept, self, MK_SQL_V_TEXT(mk_jid_domain(jid)),
@@ -210,11 +221,42 @@ on_unavailable(struct mk_ev_presence *ev, void *arg)
 }
 
 static void
+mark(struct mk_session *s, void *arg)
+{
+    struct last *self = arg;
+
+    if (s)
+        mk_session_slot_set(s, self->slot, (void *)(uintptr_t)mk_now_ms());
+}
+
+static bool
+mark_resource(const struct mk_resource *r, void *arg)
+{
+    struct last *self = arg;
+
+    if (r->node == 0)
+        mk_session_post(self->module, r->session, mark, self);
+    return true;
+}
+
+/* Its sessions end because of it: they must not leave a row behind. */
+static void
+mark_sessions(struct last *self, const struct mk_ev_account_remove *ev)
+{
+    struct mk_jid *account = mk_jid_new(ev->user, ev->domain, (struct mk_str){NULL, 0});
+
+    if (account)
+        self->sessions->each(self->sessions->self, account, mark_resource, self);
+    mk_jid_unref(&account);
+}
+
+static void
 on_account_remove(struct mk_ev_account_remove *ev, void *arg)
 {
     struct last *self = arg;
     const struct mk_sql_value values[] = {MK_SQL_V_TEXT(ev->domain), MK_SQL_V_TEXT(ev->user)};
 
+    mark_sessions(self, ev);
     if (ev->batch)
         self->db->batch_add(ev->batch, self->remove, values, MK_COUNT(values));
     else
@@ -222,6 +264,12 @@ on_account_remove(struct mk_ev_account_remove *ev, void *arg)
 }
 
 /* -- life cycle ----------------------------------------------------------------------------- */
+
+static void
+nothing_to_free(void *data)
+{
+    (void)data;
+}
 
 static void
 prepare(struct last *self)
@@ -254,7 +302,8 @@ init(struct mk_module *m, struct mk_error *err)
     if (!self->sessions)
         return -1;
     prepare(self);
-    if (mk_on_iq(m, MK_IQ_GET, MK_TO_BARE, NS_LAST, "query", on_account, self) < 0 ||
+    if (mk_slot_register(m, MK_SLOT_SESSION, nothing_to_free, &self->slot) < 0 ||
+        mk_on_iq(m, MK_IQ_GET, MK_TO_BARE, NS_LAST, "query", on_account, self) < 0 ||
         mk_on_iq(m, MK_IQ_GET, MK_TO_HOST, NS_LAST, "query", on_host, self) < 0 ||
         mk_on(m, presence_unavailable, MK_PRIO_NORMAL, on_unavailable, self) < 0 ||
         mk_on(m, account_remove, MK_PRIO_NORMAL, on_account_remove, self) < 0)

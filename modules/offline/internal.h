@@ -95,6 +95,7 @@ struct offline {
         struct mk_sql_stmt *insert, *page, *remove, *purge, *sweep;
         struct mk_sql_stmt *count, *headers, *view, *remove_one;
         struct mk_sql_stmt *expired_of, *old_of;        /* api.c */
+        struct mk_sql_stmt *all;                        /* port.c */
     } sql;
     struct mk_counter stored, delivered, dropped[DROP_COUNT];
 };
@@ -122,6 +123,11 @@ void accounts_free(struct offline *self);
 
 /* -- store.c */
 enum mk_verdict store_on_offline(struct mk_ev_route *ev, void *arg);
+/* The statement that keeps a message; `values` has room for STORE_VALUES. The XML is in `xml`, and stays there. */
+#define STORE_VALUES 9
+void store_values(const struct offline *self, struct mk_host *host, const struct mk_jid *account,
+                  const struct mk_stanza *message, int64_t since, int64_t expire_from, int64_t max_messages, struct mk_buf *xml,
+                  struct mk_sql_value *values);
 void store_log(struct offline *self, const char *what, const struct mk_sql_result *result);
 
 /* -- flush.c: on the home worker, except the hook */
@@ -140,6 +146,9 @@ struct mk_stanza *flush_read_row(struct offline *self, const struct mk_sql_resul
 
 /* -- retrieve.c: XEP-0013 */
 int retrieve_init(struct offline *self);
+
+/* -- port.c: XEP-0227 */
+int offline_port(struct offline *self) MK_NODISCARD;
 
 /* -- api.c: category offline of the GraphQL API, where there is one */
 int offline_api(struct offline *self, struct mk_error *err) MK_NODISCARD;

@@ -203,7 +203,7 @@ init(struct mk_module *m, struct mk_error *err)
     count_things(self);
     if (mk_on(m, message_offline, MK_PRIO_LAST, store_on_offline, self) < 0 ||
         mk_on(m, presence_available, MK_PRIO_LATE, flush_on_available, self) < 0 ||
-        mk_on(m, account_remove, MK_PRIO_NORMAL, on_account_remove, self) < 0 ||
+        mk_on(m, account_remove, MK_PRIO_NORMAL, on_account_remove, self) < 0 || offline_port(self) < 0 ||
         retrieve_init(self) < 0 || mk_feature_add(m, MK_TO_HOST, "msgoffline") < 0)
         return mk_fail(err, "a handler could not be registered");
     return offline_api(self, err);

@@ -114,10 +114,10 @@ stamp(struct store *st)
 }
 
 static struct mk_sql_value
-expiry(const struct store *st, int64_t since)
+expiry(const struct offline *self, const struct mk_host *host, const struct mk_stanza *message, int64_t since)
 {
-    int64_t wish = rule_expiry(st->stanza);
-    int64_t longest = (int64_t)conf_of(st->self, st->host)->max_age * 1000;
+    int64_t wish = rule_expiry(message);
+    int64_t longest = (int64_t)conf_of(self, host)->max_age * 1000;
 
     if (wish < 0 || (longest && longest < wish))
         wish = longest ? longest : -1;
@@ -138,21 +138,32 @@ from_column(const struct mk_jid *from)
     return text;
 }
 
+void
+store_values(const struct offline *self, struct mk_host *host, const struct mk_jid *account,
+             const struct mk_stanza *message, int64_t since, int64_t expire_from, int64_t max_messages, struct mk_buf *xml,
+             struct mk_sql_value *values)
+{
+    const struct mk_sql_value server = MK_SQL_V_TEXT(mk_jid_domain(account));
+    const struct mk_sql_value user = MK_SQL_V_TEXT(mk_jid_local(account));
+
+    mk_stanza_write(message, xml);
+    memcpy(values, (struct mk_sql_value[STORE_VALUES]){
+        MK_SQL_V_INT(since), expiry(self, host, message, expire_from), server, user,
+        MK_SQL_V_TEXT(from_column(mk_stanza_from(message))), MK_SQL_V_TEXT(mk_buf_str(xml)), server, user,
+        MK_SQL_V_INT(max_messages)}, STORE_VALUES * sizeof(*values));
+}
+
 static void
 insert(struct store *st)
 {
     struct offline *self = st->self;
-    struct mk_str server = mk_jid_domain(st->jid), user = mk_jid_local(st->jid);
+    struct mk_sql_value values[STORE_VALUES];
     struct mk_buf xml = {0};
     int64_t since = stamp(st);
 
-    mk_stanza_write(st->stanza, &xml);
+    store_values(self, st->host, st->jid, st->stanza, since, since, conf_of(self, st->host)->max_messages, &xml, values);
     st->account->busy++;
-    mk_sql_exec(self->db, self->sql.insert, st->account->key, on_inserted, st, MK_SQL_V_INT(since),
-                expiry(st, since), MK_SQL_V_TEXT(server), MK_SQL_V_TEXT(user),
-                MK_SQL_V_TEXT(from_column(mk_stanza_from(st->stanza))),
-                MK_SQL_V_TEXT(mk_buf_str(&xml)), MK_SQL_V_TEXT(server), MK_SQL_V_TEXT(user),
-                MK_SQL_V_INT(conf_of(self, st->host)->max_messages));
+    self->db->exec(self->db->self, self->sql.insert, values, STORE_VALUES, st->account->key, on_inserted, st);
     mk_buf_release(&xml);
 }
 

@@ -19,6 +19,7 @@ struct ping {
     const struct mk_c2s *c2s;
     unsigned slot;              /* of a session: set while an answer is due */
     struct mk_counter sent, dead;
+    struct mk_histogram seconds;
 };
 
 static const struct mk_option options[] = {
@@ -44,6 +45,7 @@ struct asked {
     struct ping *ping;
     mk_session_id session;
     uint64_t at;
+    int64_t at_us;
 };
 
 static void
@@ -52,7 +54,10 @@ on_answer(struct mk_stanza *answer, void *arg)
     struct asked *a = arg;
     struct ping *p = a->ping;
     struct mk_session *s = mk_session_find(a->session);
+    int64_t passed = mk_time_us() - a->at_us;
 
+    if (answer && passed >= 0)
+        mk_histogram_add(p->seconds, (uint64_t)passed);
     if (s) {
         mk_session_slot_set(s, p->slot, NULL);
         /* Anything it says is a sign of life, an error as well. */
@@ -72,7 +77,7 @@ ask(struct ping *p, struct mk_session *s, uint64_t timeout)
     struct asked *a = mk_alloc(sizeof(*a));
     struct mk_jid *host = mk_jid_parse(mk_str_of(mk_host_name(mk_session_host(s))));
 
-    *a = (struct asked){p, mk_session_get_id(s), mk_now_ms()};
+    *a = (struct asked){p, mk_session_get_id(s), mk_now_ms(), mk_time_us()};
     mk_session_slot_set(s, p->slot, p);
     mk_counter_add(p->sent, 1);
     mk_xml_open(x, "ping", NS_PING);
@@ -134,6 +139,8 @@ init(struct mk_module *m, struct mk_error *err)
     p->sent = mk_counter_new(m, "pings_sent_total", NULL, "Pings sent to silent clients");
     p->dead = mk_counter_new(m, "pings_unanswered_total", NULL,
                              "Connections dropped because a ping was not answered");
+    p->seconds = mk_histogram_new(m, "c2s_round_trip_seconds", NULL,
+                                  "Time from a ping to a client to its answer", 64, 0.000001);
     if (mk_slot_register(m, MK_SLOT_SESSION, nothing_to_free, &p->slot) < 0 ||
         mk_on_iq(m, MK_IQ_GET, MK_TO_HOST | MK_TO_SELF, NS_PING, "ping", on_ping, p) < 0)
         return mk_fail(err, "cannot register the handlers of ping");

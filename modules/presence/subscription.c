@@ -313,7 +313,7 @@ subscription_on_account(struct presence *p, struct mk_ev_route *ev)
     return MK_HANDLED;
 }
 
-/* -- a contact that goes (§2.5.2) ------------------------------------------------------------------ */
+/* -- a contact that goes (§2.5.2), all of them with the account ------------------------------------------------------------------ */
 
 static void
 route_as(const struct mk_jid *from, const struct mk_jid *to, enum mk_stanza_type type)
@@ -329,11 +329,14 @@ subscription_on_roster(struct mk_ev_roster_changed *ev, void *arg)
 {
     struct subscribing sub = {.presence = arg, .account = ev->account};
 
-    if (ev->why != MK_ROSTER_BY_USER || ev->now || !ev->old)
+    if ((ev->why != MK_ROSTER_BY_USER && ev->why != MK_ROSTER_BY_REMOVAL) || ev->now || !ev->old)
         return;
     sub.contact = ev->old->jid;
     if (ev->old->subscription & MK_SUB_FROM)
         spread_all(&sub, MK_RESOURCE_AVAILABLE, MK_TYPE_UNAVAILABLE);
+    /* Sessions may have ended before, and then found no contacts to tell. */
+    if ((ev->old->subscription & MK_SUB_FROM) && ev->why == MK_ROSTER_BY_REMOVAL)
+        route_as(sub.account, sub.contact, MK_TYPE_UNAVAILABLE);
     if ((ev->old->subscription & MK_SUB_TO) || (ev->old->flags & MK_ROSTER_ASK))
         route_as(sub.account, sub.contact, MK_TYPE_UNSUBSCRIBE);
     if ((ev->old->subscription & MK_SUB_FROM) || (ev->old->flags & MK_ROSTER_PENDING_IN))

@@ -18,7 +18,7 @@ struct private_conf {
 struct private {
     struct mk_module *module;
     const struct mk_rdbms *db;
-    struct mk_sql_stmt *select, *upsert, *remove;
+    struct mk_sql_stmt *select, *upsert, *remove, *all;
     struct mk_counter refused;
     struct mk_auth_backends auth;       /* for api.c */
 };
@@ -26,6 +26,9 @@ struct private {
 /* -- private.c */
 /* May an element of this namespace be kept? */
 bool private_can_keep(const char *ns, const struct private_conf *conf);
+
+/* -- port.c: XEP-0227 */
+int private_port(struct private *self) MK_NODISCARD;
 
 /* -- api.c: category private of the GraphQL API, where there is one */
 int private_api(struct private *self, struct mk_error *err) MK_NODISCARD;

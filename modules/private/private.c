@@ -273,7 +273,7 @@ init(struct mk_module *m, struct mk_error *err)
     self->refused = mk_counter_new(m, "private_refused_total", NULL,
                                    "Elements that were over a limit of private storage");
     if (mk_on_iq(m, MK_IQ_GET | MK_IQ_SET, MK_TO_BARE, NS_PRIVATE, "query", on_private, self) < 0 ||
-        mk_on(m, account_remove, MK_PRIO_NORMAL, on_account_remove, self) < 0)
+        mk_on(m, account_remove, MK_PRIO_NORMAL, on_account_remove, self) < 0 || private_port(self) < 0)
         return mk_fail(err, "a handler could not be registered");
     return private_api(self, err);
 }

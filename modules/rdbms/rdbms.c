@@ -51,6 +51,14 @@ ask_connections(void *arg)
     return (double)f->driver->connections(f->driver->self);
 }
 
+static double
+ask_limit(void *arg)
+{
+    const struct rdbms *f = arg;
+
+    return (double)(((const struct conf *)mk_module_conf(f->module, NULL))->queue * (int64_t)f->lane_count);
+}
+
 static void
 make_metrics(struct rdbms *f)
 {
@@ -66,6 +74,7 @@ make_metrics(struct rdbms *f)
     f->seconds = mk_histogram_new(f->module, "rdbms_request_seconds", NULL,
                                   "Time from a SQL request to its answer", 16, 0.000001);
     f->queue = mk_gauge_new(f->module, "rdbms_queue", NULL, "SQL requests under way");
+    mk_gauge_ask(f->module, "rdbms_queue_limit", NULL, "SQL requests that may be under way", ask_limit, f);
     mk_gauge_ask(f->module, "rdbms_connections", NULL, "Open connections to the database",
                  ask_connections, f);
 }

@@ -131,6 +131,14 @@ make_locks(struct pgsql *p)
     pthread_condattr_destroy(&attr);
 }
 
+static double
+ask_limit(void *arg)
+{
+    const struct pgsql *p = arg;
+
+    return (double)(p->conn_count * p->lane_count);
+}
+
 static int
 init(struct mk_module *m, struct mk_error *err)
 {
@@ -150,6 +158,7 @@ init(struct mk_module *m, struct mk_error *err)
     p->connects = mk_counter_new(m, "rdbms_connects_total", NULL, "Connections made to PostgreSQL");
     p->losses = mk_counter_new(m, "rdbms_connections_lost_total", NULL,
                                "Connections to PostgreSQL that ended by themselves");
+    mk_gauge_ask(m, "rdbms_connections_limit", NULL, "Connections to PostgreSQL that there shall be", ask_limit, p);
     p->cancel_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (p->cancel_fd < 0)
         return mk_fail(err, "cannot make an eventfd: %s", strerror(errno));

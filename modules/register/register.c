@@ -12,11 +12,12 @@
 #define NS_REGISTER "jabber:iq:register"
 #define BACKENDS_MAX 8
 #define THROTTLE_ENTRIES 16384
+#define CHANGERS 4096
 
 struct register_conf {
     bool enabled;
     bool change;
-    int64_t rate;
+    int64_t rate, changes;
     uint64_t period;
     int64_t min_password;
     struct mk_option_list reserved;
@@ -27,7 +28,8 @@ struct reg {
     const struct mk_c2s *c2s;
     const struct mk_auth *auth[BACKENDS_MAX];
     size_t auth_count;
-    struct mk_throttle *throttle;
+    struct mk_throttle *throttle;       /* registrations by address */
+    struct mk_throttle *changers;       /* changes of passwords by account */
     struct mk_counter created, refused, removed, changed;
 };
 
@@ -38,8 +40,10 @@ static const struct mk_option options[] = {
                    "may users change their password and remove their account?"),
     MK_OPTION_INT(struct register_conf, rate, "5", "0", "1000000", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
                   "accounts that one address may ask for in a period; 0: any number"),
+    MK_OPTION_INT(struct register_conf, changes, "10", "0", "1000000", MK_OPT_RELOADABLE | MK_OPT_PER_HOST,
+                  "changes of its password that an account may ask for in a period; 0: any number"),
     MK_OPTION_PERIOD(struct register_conf, period, "1h", "1s", "30d",
-                     MK_OPT_RELOADABLE | MK_OPT_PER_HOST, "the period of 'rate'"),
+                     MK_OPT_RELOADABLE | MK_OPT_PER_HOST, "the period of 'rate' and 'changes'"),
     MK_OPTION_INT(struct register_conf, min_password, "6", "1", "256",
                   MK_OPT_RELOADABLE | MK_OPT_PER_HOST, "characters (bytes) that a password must have"),
     MK_OPTION_LIST(struct register_conf, reserved,
@@ -217,18 +221,18 @@ check_fields(const struct register_conf *conf, const struct mk_node *query, stru
     return MK_ERR_NONE;
 }
 
-/* False: this address has asked often enough. */
+/* False: whoever has this key has asked often enough. */
 static bool
-count_request(struct reg *r, const struct register_conf *conf, const struct mk_session *s)
+count_request(struct mk_throttle *throttle, const struct register_conf *conf, int64_t rate, uint64_t key)
 {
-    struct mk_throttle_limit limit = {(uint32_t)conf->rate, conf->period, conf->period};
-    uint64_t key = mk_throttle_address_key(r->c2s->peer_address(s)), now = mk_now_ms();
+    struct mk_throttle_limit limit = {(uint32_t)rate, conf->period, conf->period};
+    uint64_t now = mk_now_ms();
 
-    if (conf->rate == 0)
+    if (rate == 0)
         return true;
-    if (mk_throttle_is_locked(r->throttle, key, now))
+    if (mk_throttle_is_locked(throttle, key, now))
         return false;
-    mk_throttle_fail(r->throttle, key, &limit, now);
+    mk_throttle_fail(throttle, key, &limit, now);
     return true;
 }
 
@@ -240,9 +244,10 @@ create(struct reg *r, struct mk_ev_stream_element *ev, const struct mk_node *que
     struct mk_buf user = {0};
     const char *why;
     enum mk_stanza_error error = check_fields(conf, query, &user, &why);
+    uint64_t address = mk_throttle_address_key(r->c2s->peer_address(ev->session));
     struct creating *c;
 
-    if (error == MK_ERR_NONE && !count_request(r, conf, ev->session)) {
+    if (error == MK_ERR_NONE && !count_request(r->throttle, conf, conf->rate, address)) {
         error = MK_ERR_RESOURCE_CONSTRAINT;
         why = "too many registrations from this address";
     } else if (error == MK_ERR_NONE && !writable(r)) {
@@ -360,6 +365,8 @@ set_password(struct reg *r, struct mk_iq *iq, const struct mk_node *query)
         mk_iq_reply_error(iq, MK_ERR_NOT_ALLOWED, "this is not your account");
     else if (password.len < (size_t)conf->min_password)
         mk_iq_reply_error(iq, MK_ERR_NOT_ACCEPTABLE, "the password is too short");
+    else if (!count_request(r->changers, conf, conf->changes, mk_jid_hash_bare(mk_iq_from(iq))))
+        mk_iq_reply_error(iq, MK_ERR_RESOURCE_CONSTRAINT, "the password was changed too often");
     else
         begin_change(r, iq, password);
     mk_buf_release(&user);
@@ -414,6 +421,7 @@ init(struct mk_module *m, struct mk_error *err)
     mk_module_set(m, r);
     r->module = m;
     r->throttle = mk_throttle_new(THROTTLE_ENTRIES);
+    r->changers = mk_throttle_new(CHANGERS);
     r->c2s = mk_service_get(m, "c2s", MK_C2S_ABI, err);
     if (!r->c2s)
         return -1;
@@ -445,6 +453,7 @@ unload(struct mk_module *m)
     struct reg *r = mk_module_get(m);
 
     mk_throttle_free(&r->throttle);
+    mk_throttle_free(&r->changers);
     mk_free(r);
 }
 

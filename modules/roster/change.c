@@ -215,10 +215,19 @@ forget(void *arg)
     entry_unref(e);
 }
 
+static void
+doubt(void *arg)
+{
+    struct entry *e = arg;
+
+    entry_set(e, NULL);
+    entry_unref(e);
+}
+
 void
-change_forget(struct roster *r, const struct mk_jid *account)
+change_forget(struct roster *r, const struct mk_jid *account, bool known)
 {
     struct entry *e = entry_get(r, account);
 
-    mk_post(r->module, entry_home(e), forget, e);
+    mk_post(r->module, entry_home(e), known ? forget : doubt, e);
 }

@@ -57,7 +57,7 @@ struct roster {
     struct mk_hook *changed;
     unsigned slot;              /* of a session: the entry of its account */
     struct {
-        struct mk_sql_stmt *load, *upsert, *remove, *clear_groups, *group, *clear_flags, *flags;
+        struct mk_sql_stmt *load, *upsert, *remove, *clear_groups, *group, *clear_flags, *flags, *pending, *show;
         struct mk_sql_stmt *wipe[4];
     } sql;
     struct mk_counter loads, changes, failures, refused;
@@ -100,8 +100,8 @@ void change_ask(struct entry *e, const struct mk_jid *contact, enum mk_roster_wh
 void change_read(struct entry *e, mk_roster_item_fn fn, void *arg);
 /* Another node has changed what is stored. */
 void change_reload(struct entry *e, mk_roster_item_fn fn, void *arg);
-/* The account was removed, and its rows. */
-void change_forget(struct roster *r, const struct mk_jid *account);
+/* The account was removed, and its rows; `known` false: perhaps. */
+void change_forget(struct roster *r, const struct mk_jid *account, bool known);
 /* From sql.c. `taken` NULL: the roster cannot be read. */
 void change_loaded(struct op *op, struct snapshot *taken);
 void change_stored(struct op *op, enum mk_roster_result result);
@@ -110,7 +110,20 @@ void change_stored(struct op *op, enum mk_roster_result result);
 void sql_prepare(struct roster *r);
 void sql_load(struct op *op);
 void sql_store(struct op *op);
-void sql_account_remove(struct mk_ev_account_remove *ev, void *arg);
+/* The statements that store this item of `account`. */
+void sql_add_item(struct roster *r, struct mk_sql_batch *batch, const struct mk_jid *account,
+                  const struct mk_roster_item *item);
+/* The rows of an answer to sql.load. Owned. */
+struct snapshot *sql_read(struct roster *r, const struct mk_jid *account, struct mk_sql_result *result) MK_NODISCARD;
+
+/* port.c: XEP-0227 */
+int port_init(struct roster *r) MK_NODISCARD;
+/* The same of an answer that may have failed, counted. NULL: the roster cannot be read. */
+struct snapshot *sql_snapshot(struct roster *r, const struct mk_jid *account,
+                              struct mk_sql_result *result) MK_NODISCARD;
+
+/* farewell.c: an account is removed */
+void farewell_on_remove(struct mk_ev_account_remove *ev, void *arg);
 
 /* client.c: what clients ask and are told (RFC 6121 §2). */
 int client_register(struct roster *r) MK_NODISCARD;

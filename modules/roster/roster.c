@@ -23,18 +23,6 @@ session_gone(void *data)
 }
 
 static void
-on_user_removed(const char *event, const void *payload, void *arg)
-{
-    const struct mk_event_user *ev = payload;
-    struct mk_jid *account = mk_jid_parse(mk_str_of(ev->user));
-
-    (void)event;
-    if (account)
-        change_forget(arg, account);
-    mk_jid_unref(&account);
-}
-
-static void
 define_metrics(struct mk_module *m, struct roster *r)
 {
     r->loads = mk_counter_new(m, "roster_loads_total", NULL, "Rosters read from the database");
@@ -64,8 +52,7 @@ init(struct mk_module *m, struct mk_error *err)
     define_metrics(m, r);
     r->changed = mk_define_roster_changed(m, NULL, NULL);
     if (mk_slot_register(m, MK_SLOT_SESSION, session_gone, &r->slot) < 0 || client_register(r) < 0 ||
-        mk_on(m, account_remove, MK_PRIO_NORMAL, sql_account_remove, r) < 0 ||
-        mk_subscribe(m, "user_removed", NULL, on_user_removed, r) < 0)
+        mk_on(m, account_remove, MK_PRIO_NORMAL, farewell_on_remove, r) < 0 || port_init(r) < 0)
         return mk_fail(err, "cannot register the handlers of roster");
     if (api_init(r, err) < 0)
         return -1;

@@ -88,7 +88,7 @@ sql_prepare(struct roster *r)
 }
 
 static bool
-is_ok(struct roster *r, const struct entry *e, const struct mk_sql_result *result)
+is_ok(struct roster *r, const struct mk_jid *account, const struct mk_sql_result *result)
 {
     enum mk_sql_status status = r->db->status(result);
 
@@ -97,7 +97,7 @@ is_ok(struct roster *r, const struct entry *e, const struct mk_sql_result *resul
     mk_counter_add(r->failures, 1);
     if (status != MK_SQL_BUSY && status != MK_SQL_UNAVAILABLE)
         mk_log(r->module, MK_LOG_ERROR, "roster.sql", "a request on the roster of '%.*s' failed: %s",
-               MK_STR_ARG(mk_jid_text(e->account)), r->db->error(result));
+               MK_STR_ARG(mk_jid_text(account)), r->db->error(result));
     return false;
 }
 
@@ -152,13 +152,13 @@ add_item(struct roster *r, struct reading *in, const struct mk_sql_result *row, 
 }
 
 static void
-read_row(struct roster *r, struct entry *e, struct reading *in, const struct mk_sql_result *row)
+read_row(struct roster *r, const struct mk_jid *account, struct reading *in, const struct mk_sql_result *row)
 {
     struct mk_jid *jid = mk_jid_parse(r->db->get_text(row, COL_JID));
 
     if (!jid) {
         mk_log(r->module, MK_LOG_WARN, "roster.row", "a contact of '%.*s' is left out: its JID is malformed",
-               MK_STR_ARG(mk_jid_text(e->account)));
+               MK_STR_ARG(mk_jid_text(account)));
         return;
     }
     if (in->count && mk_jid_equal(in->items[in->count - 1].jid, jid))
@@ -186,26 +186,38 @@ reading_free(struct reading *in)
     mk_free(in->items);
 }
 
+struct snapshot *
+sql_read(struct roster *r, const struct mk_jid *account, struct mk_sql_result *result)
+{
+    struct reading in = {0};
+    struct snapshot *now;
+
+    while (r->db->next(result))
+        read_row(r, account, &in, result);
+    now = snapshot_new(in.items, in.count);
+    reading_free(&in);
+    return now;
+}
+
+struct snapshot *
+sql_snapshot(struct roster *r, const struct mk_jid *account, struct mk_sql_result *result)
+{
+    if (!is_ok(r, account, result))
+        return NULL;
+    mk_counter_add(r->loads, 1);
+    return sql_read(r, account, result);
+}
+
 static void
 on_loaded(struct mk_sql_result *result, void *arg)
 {
     struct op *op = arg;
-    struct entry *e = op->entry;
-    struct roster *r = e->roster;
-    struct snapshot *now = NULL;
-    struct reading in = {0};
 
-    if (is_ok(r, e, result)) {
-        mk_counter_add(r->loads, 1);
-        while (r->db->next(result))
-            read_row(r, e, &in, result);
-        now = snapshot_new(in.items, in.count);
-        reading_free(&in);
-    }
-    change_loaded(op, now);
+    change_loaded(op, sql_snapshot(op->entry->roster, op->entry->account, result));
 }
 
-#define OWNER(e) MK_SQL_V_TEXT(mk_jid_domain((e)->account)), MK_SQL_V_TEXT(mk_jid_local((e)->account))
+#define OF(account) MK_SQL_V_TEXT(mk_jid_domain(account)), MK_SQL_V_TEXT(mk_jid_local(account))
+#define OWNER(e) OF((e)->account)
 
 void
 sql_load(struct op *op)
@@ -231,25 +243,27 @@ on_stored(struct mk_sql_result *result, void *arg)
     struct op *op = arg;
     struct roster *r = op->entry->roster;
 
-    (void)is_ok(r, op->entry, result);
+    (void)is_ok(r, op->entry->account, result);
     change_stored(op, result_of(r->db->status(result)));
 }
 
-static void
-add_writes(struct roster *r, struct mk_sql_batch *batch, const struct op *op)
+void
+sql_add_item(struct roster *r, struct mk_sql_batch *batch, const struct mk_jid *account,
+             const struct mk_roster_item *item)
 {
-    const struct mk_roster_item *item = &op->item;
     struct mk_sql_value jid = MK_SQL_V_TEXT(mk_jid_text(item->jid));
     bool shown = is_request_only(item) && !(item->flags & MK_ROSTER_HIDDEN);
     const char letter[] = {sub_letters[item->subscription & MK_SUB_BOTH], '\0'};
 
-    mk_sql_add(r->db, batch, r->sql.upsert, OWNER(op->entry), jid, MK_SQL_V_CSTR(item->name),
+    mk_sql_add(r->db, batch, r->sql.clear_groups, OF(account), jid);
+    mk_sql_add(r->db, batch, r->sql.clear_flags, OF(account), jid);
+    mk_sql_add(r->db, batch, r->sql.upsert, OF(account), jid, MK_SQL_V_CSTR(item->name),
                MK_SQL_V_CSTR(letter), MK_SQL_V_CSTR(ask_letter(item->flags)),
                MK_SQL_V_CSTR(item->request));
     for (size_t i = 0; i < item->group_count; i++)
-        mk_sql_add(r->db, batch, r->sql.group, OWNER(op->entry), jid, MK_SQL_V_CSTR(item->groups[i]));
+        mk_sql_add(r->db, batch, r->sql.group, OF(account), jid, MK_SQL_V_CSTR(item->groups[i]));
     if (shown || (item->flags & MK_ROSTER_APPROVED))
-        mk_sql_add(r->db, batch, r->sql.flags, OWNER(op->entry), jid,
+        mk_sql_add(r->db, batch, r->sql.flags, OF(account), jid,
                    MK_SQL_V_INT(!!(item->flags & MK_ROSTER_APPROVED)), MK_SQL_V_INT(shown));
 }
 
@@ -260,29 +274,12 @@ sql_store(struct op *op)
     struct mk_sql_batch *batch = r->db->batch(r->db->self, r->module);
     struct mk_sql_value jid = MK_SQL_V_TEXT(mk_jid_text(op->contact));
 
-    mk_sql_add(r->db, batch, r->sql.clear_groups, OWNER(op->entry), jid);
-    mk_sql_add(r->db, batch, r->sql.clear_flags, OWNER(op->entry), jid);
-    if (op->decision == MK_ROSTER_STORE)
-        add_writes(r, batch, op);
-    else
+    if (op->decision == MK_ROSTER_STORE) {
+        sql_add_item(r, batch, op->entry->account, &op->item);
+    } else {
+        mk_sql_add(r->db, batch, r->sql.clear_groups, OWNER(op->entry), jid);
+        mk_sql_add(r->db, batch, r->sql.clear_flags, OWNER(op->entry), jid);
         mk_sql_add(r->db, batch, r->sql.remove, OWNER(op->entry), jid);
-    r->db->batch_run(batch, mk_jid_text(op->entry->account).p, on_stored, op);
-}
-
-void
-sql_account_remove(struct mk_ev_account_remove *ev, void *arg)
-{
-    struct roster *r = arg;
-    struct mk_buf key = {0};
-
-    mk_buf_printf(&key, "%.*s@%.*s", MK_STR_ARG(ev->user), MK_STR_ARG(ev->domain));
-    for (size_t i = 0; i < MK_COUNT(r->sql.wipe); i++) {
-        if (ev->batch)
-            mk_sql_add(r->db, ev->batch, r->sql.wipe[i], MK_SQL_V_TEXT(ev->domain),
-                       MK_SQL_V_TEXT(ev->user));
-        else
-            mk_sql_exec(r->db, r->sql.wipe[i], mk_buf_cstr(&key), NULL, NULL,
-                        MK_SQL_V_TEXT(ev->domain), MK_SQL_V_TEXT(ev->user));
     }
-    mk_buf_release(&key);
+    r->db->batch_run(batch, mk_jid_text(op->entry->account).p, on_stored, op);
 }

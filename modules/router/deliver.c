@@ -114,8 +114,12 @@ send_to(struct router *router, struct mk_stanza *st, const struct targets *t)
     mk_session_id few[FEW], *ids = few;
     struct mk_stanza *copy;
 
-    if (t->count == 0)
+    if (t->count == 0) {
+        /* A message has its own end. */
+        if (mk_stanza_kind(st) != MK_MESSAGE || mk_stanza_type(st) == MK_TYPE_HEADLINE)
+            router_count(router, DROPPED);
         return;
+    }
     if (t->count > FEW)
         ids = mk_alloc(t->count * sizeof(*ids));
     copy = for_several(st, t->count);
@@ -169,6 +173,8 @@ router_no_session(struct router *router, struct mk_ev_route *from)
     if (verdict == MK_CONTINUE || verdict == MK_DENY) {
         mk_counter_add(router->unroutable, 1);
         router_reply(router, ev.stanza, ev.error, ev.text);
+    } else if (verdict == MK_HANDLED) {
+        router_count(router, STORED);
     }
     mk_stanza_unref(&ev.stanza);
 }
@@ -184,6 +190,7 @@ message_to_bare(struct router *router, struct mk_ev_route *ev)
         router_reply(router, st, MK_ERR_SERVICE_UNAVAILABLE, NULL);
         return;
     case MK_TYPE_ERROR:
+        router_count(router, DROPPED);
         return;
     case MK_TYPE_HEADLINE:
         send_to_all(router, st, 0);
@@ -204,6 +211,7 @@ message_to_nobody(struct router *router, struct mk_ev_route *ev)
         return;
     case MK_TYPE_HEADLINE:
     case MK_TYPE_ERROR:
+        router_count(router, DROPPED);
         return;
     default:
         mk_counter_add(router->unroutable, 1);
@@ -219,11 +227,12 @@ is_request(const struct mk_stanza *st)
 
 /* §8.5.2.1.3: the server answers on behalf of the account. */
 static void
-iq_to_bare(struct mk_ev_route *ev)
+iq_to_bare(struct router *router, struct mk_ev_route *ev)
 {
     struct mk_stanza *st = ev->stanza;
     bool own = mk_jid_same_bare(mk_stanza_from(st), mk_stanza_to(st));
 
+    router_count(router, TO_ACCOUNT);
     if (is_request(st))
         mk_iq_dispatch(st, ev->host, ev->session, own ? MK_TO_SELF : MK_TO_OTHER);
     else
@@ -238,7 +247,7 @@ to_bare(struct router *router, struct mk_ev_route *ev)
         message_to_bare(router, ev);
         return;
     case MK_IQ:
-        iq_to_bare(ev);
+        iq_to_bare(router, ev);
         return;
     default:
         /* Subscriptions and probes were taken by the hook; what is left is for all (§8.5.2.1.2). */
@@ -275,9 +284,10 @@ router_deliver(struct router *router, struct mk_ev_route *ev)
         if (is_request(st))
             router_reply(router, st, MK_ERR_SERVICE_UNAVAILABLE, NULL);
         else
-            mk_iq_answered(st);
+            router_count(router, mk_iq_answered(st) ? TO_ACCOUNT : DROPPED);
         return;
     default:
+        router_count(router, DROPPED);
         return;
     }
 }

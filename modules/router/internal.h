@@ -53,6 +53,19 @@ struct keeping {
     struct mk_counter given, full, routed;
 };
 
+/* What became of a stanza. */
+enum outcome {
+    TO_SESSION,                 /* to a session of this node */
+    TO_NODE,                    /* to a session of another node */
+    TO_HOST,                    /* to the server itself */
+    TO_ACCOUNT,                 /* to an account, for which the server answers */
+    TO_DOMAIN,                  /* to another domain */
+    STORED,                     /* nobody there: kept for later */
+    RETURNED,                   /* answered with an error */
+    DROPPED,                    /* not for anybody who is there, and not to be answered */
+    OUTCOMES
+};
+
 struct router {
     struct mk_module *module;
     const struct mk_tables *tables;
@@ -70,8 +83,14 @@ struct router {
      * sessions come, go or change, never for a stanza. */
     pthread_mutex_t locks[LOCKS];
     struct mk_gauge online;
-    struct mk_counter unroutable, remote, returned;
+    struct mk_counter unroutable, remote, returned, outcomes[OUTCOMES];
 };
+
+static inline void
+router_count(const struct router *router, enum outcome what)
+{
+    mk_counter_add(router->outcomes[what], 1);
+}
 
 /* router.c */
 bool router_find(struct router *router, const struct mk_jid *full, struct mk_resource *out);

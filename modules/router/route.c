@@ -10,7 +10,7 @@ router_reply(struct router *router, struct mk_stanza *st, enum mk_stanza_error e
     struct mk_stanza *reply = mk_stanza_error_reply(st, error ? error : MK_ERR_SERVICE_UNAVAILABLE,
                                                     text);
 
-    (void)router;
+    router_count(router, reply ? RETURNED : DROPPED);
     /* Presence is not answered with errors, except where its hook says so (RFC 6121 §4). */
     if (reply)
         mk_route(reply);
@@ -80,6 +80,8 @@ settle_account(struct router *router, struct mk_ev_route *ev, enum mk_verdict ve
         router_to_account(router, ev);
     else if (verdict == MK_DENY)
         router_reply(router, ev->stanza, ev->error, ev->text);
+    else
+        router_count(router, TO_ACCOUNT);
 }
 
 /* Fires account_in; true when the chain is held now. */
@@ -133,6 +135,8 @@ offline_finish(void *arg, enum mk_verdict verdict, void *self)
 
     if (verdict == MK_CONTINUE || verdict == MK_DENY)
         router_reply(self, ev->stanza, ev->error, ev->text);
+    else
+        router_count(self, STORED);
 }
 
 const struct mk_hook_hold_ops router_account_hold = {hold_keep, hold_drop, account_finish};
@@ -153,6 +157,7 @@ to_host(struct router *router, struct mk_session *s, struct mk_stanza *st, struc
     struct mk_ev_route ev = {MK_EVENT(ev), .stanza = mk_stanza_ref(st), .session = s, .host = host};
     enum mk_verdict verdict;
 
+    router_count(router, TO_HOST);
     if (is_request(st)) {
         mk_iq_dispatch(st, host, s, MK_TO_HOST);
     } else if (!mk_iq_answered(st)) {
@@ -175,6 +180,7 @@ to_remote(struct router *router, struct mk_session *s, struct mk_stanza *st)
         router_reply(router, ev.stanza, ev.error, ev.text);
         break;
     default:
+        router_count(router, TO_DOMAIN);
         break;
     }
     mk_stanza_unref(&ev.stanza);

@@ -302,9 +302,13 @@ svc_get(void *self, const struct mk_session *s, struct mk_resource *out)
         fill(&r, &e, out);
 }
 
+/* Records of an account at most as a rule. */
+#define FEW 8
+
 struct visit {
     struct router *router;
-    size_t count;           /* records of the account */
+    size_t count;           /* records of the account; the first FEW of them: */
+    struct mk_record records[FEW];
     bool (*fn)(const struct mk_resource *r, void *arg);
     void *arg;
 };
@@ -315,7 +319,6 @@ visit_one(const struct mk_record *r, void *arg)
     struct visit *v = arg;
     struct mk_resource out;
     struct entry e;
-
     struct search s;
 
     if (!read_entry(r, &e))
@@ -327,25 +330,35 @@ visit_one(const struct mk_record *r, void *arg)
 }
 
 static bool
-count_one(const struct mk_record *r, void *arg)
+gather_one(const struct mk_record *r, void *arg)
 {
     struct visit *v = arg;
 
-    (void)r;
+    if (v->count < FEW)
+        v->records[v->count] = *r;
     v->count++;
     return true;
 }
 
+/* In a cluster a resource may have two records for a moment: so all are seen before the first is told. */
 static void
 svc_each(void *self, const struct mk_jid *account,
          bool (*fn)(const struct mk_resource *r, void *arg), void *arg)
 {
     struct router *router = self;
-    struct visit v = {.router = router, .fn = fn, .arg = arg};
+    struct visit v;
 
-    if (router->cluster)
-        router->tables->each_in(router->table, mk_jid_bare(account), count_one, &v);
-    router->tables->each_in(router->table, mk_jid_bare(account), visit_one, &v);
+    v.router = router;
+    v.count = 0;
+    v.fn = fn;
+    v.arg = arg;
+    router->tables->each_in(router->table, mk_jid_bare(account), router->cluster ? gather_one : visit_one, &v);
+    if (v.count > FEW)
+        router->tables->each_in(router->table, mk_jid_bare(account), visit_one, &v);
+    for (size_t i = 0; v.count <= FEW && i < v.count; i++) {
+        if (!visit_one(&v.records[i], &v))
+            return;
+    }
 }
 
 struct tour {
@@ -379,6 +392,7 @@ svc_each_session(void *self, bool (*fn)(struct mk_str account, const struct mk_r
 static void
 svc_send(void *self, const struct mk_resource *r, struct mk_stanza *st)
 {
+    router_count(self, r->node ? TO_NODE : TO_SESSION);
     if (r->node)
         router_remote_send(self, r, st);
     else
@@ -418,6 +432,20 @@ define_hooks(struct mk_module *m, struct router *router)
     router->hooks.delivered = mk_define_message_delivered(m, NULL, NULL);
 }
 
+static void
+make_metrics(struct mk_module *m, struct router *router)
+{
+    static const char *const outcomes[] = {"outcome=\"session\"", "outcome=\"node\"", "outcome=\"host\"",
+                                           "outcome=\"account\"", "outcome=\"domain\"", "outcome=\"stored\"",
+                                           "outcome=\"returned\"", "outcome=\"dropped\""};
+
+    router->online = mk_gauge_new(m, "sessions", NULL, "Sessions that are bound on this node");
+    router->unroutable = mk_counter_new(m, "router_undeliverable_total", NULL,
+                                        "Stanzas that found nobody to take them");
+    for (size_t i = 0; i < OUTCOMES; i++)
+        router->outcomes[i] = mk_counter_new(m, "router_outcomes_total", outcomes[i], "What became of stanzas");
+}
+
 static int
 init(struct mk_module *m, struct mk_error *err)
 {
@@ -435,9 +463,7 @@ init(struct mk_module *m, struct mk_error *err)
     if (!router->table)
         return -1;
     define_hooks(m, router);
-    router->online = mk_gauge_new(m, "sessions", NULL, "Sessions that are bound on this node");
-    router->unroutable = mk_counter_new(m, "router_undeliverable_total", NULL,
-                                        "Stanzas that found nobody to take them");
+    make_metrics(m, router);
     router->sessions = (struct mk_sessions){.size = sizeof(router->sessions),
                                             .self = router,
                                             .open = svc_open,

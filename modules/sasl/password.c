@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Passwords for modules with a protocol of their own: the same backends and limits as for streams. A name without an account
- * takes as long as a wrong password does.
+ * Passwords for modules with a protocol of their own: the same backends and limits as for streams.
+ * A name without an account takes as long as a wrong password does.
  */
 #include "config.h"
 
@@ -45,7 +45,8 @@ work_waste(void *arg)
     struct check *c = arg;
     unsigned char out[MK_DIGEST_MAX];
 
-    mk_pbkdf2(MK_SHA1, mk_buf_str(&c->password), MK_STR("nobody's salt 16"), ask_iterations(c->sasl, c->host), out);
+    mk_pbkdf2(MK_SHA1, mk_buf_str(&c->password), MK_STR("nobody's salt 16"),
+              ask_iterations(c->sasl, c->host), out);
 }
 
 static void
@@ -80,7 +81,8 @@ ask(struct check *c)
 
     if (c->backend < c->sasl->backend_count) {
         auth = c->sasl->backends[c->backend];
-        auth->check(auth->self, c->host, mk_buf_str(&c->user), mk_buf_str(&c->password), on_checked, c);
+        auth->check(auth->self, c->host, mk_buf_str(&c->user), mk_buf_str(&c->password), on_checked,
+                    c);
     } else if (mk_offload(c->sasl->module, work_waste, on_wasted, c) < 0) {
         finish(c, MK_SASL_UNAVAILABLE);
     }
@@ -89,7 +91,8 @@ ask(struct check *c)
 static bool
 is_loopback(const char *address)
 {
-    return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 || strncmp(address, "::ffff:127.", 11) == 0;
+    return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 ||
+           strncmp(address, "::ffff:127.", 11) == 0;
 }
 
 static const char *
@@ -111,7 +114,8 @@ svc_failed(void *self, const char *address, const char *account)
 }
 
 static void
-svc_check(void *self, struct mk_module *m, const struct mk_sasl_check *what, mk_sasl_check_fn fn, void *arg)
+svc_check(void *self, struct mk_module *m, const struct mk_sasl_check *what, mk_sasl_check_fn fn,
+          void *arg)
 {
     struct sasl *sasl = self;
     const char *address = counted(sasl, what->address);
@@ -124,7 +128,8 @@ svc_check(void *self, struct mk_module *m, const struct mk_sasl_check *what, mk_
         return;
     }
     c = mk_zalloc(sizeof(*c));
-    *c = (struct check){.sasl = sasl, .asker = m, .host = what->host, .account = account, .fn = fn, .arg = arg};
+    *c = (struct check){
+        .sasl = sasl, .asker = m, .host = what->host, .account = account, .fn = fn, .arg = arg};
     c->address = mk_strdup(address);
     mk_buf_add_str(&c->user, what->user);
     mk_buf_add_str(&c->password, what->password);

@@ -50,7 +50,8 @@ throttle_failed(struct sasl *sasl, const char *address, const char *account)
     };
     unsigned long long seconds = limit.lock_ms / 1000;
 
-    if (address && mk_throttle_fail(sasl->addresses, mk_throttle_address_key(address), &limit, mk_now_ms()))
+    if (address &&
+        mk_throttle_fail(sasl->addresses, mk_throttle_address_key(address), &limit, mk_now_ms()))
         mk_log(sasl->module, MK_LOG_WARN, "sasl.throttle_address",
                "too many failed log-ins from '%s', no more for %llu s", address, seconds);
     limit.failures = (uint32_t)conf->account_failures;

@@ -38,6 +38,7 @@ sm_queue_push(struct sm_queue *q, struct sm_rings *rings, struct mk_stanza *st, 
         grow(q, rings);
     q->ring[(q->head + q->count++) & (q->cap - 1)] = (struct sm_entry){mk_stanza_ref(st), at};
     q->bytes += mk_stanza_size(st);
+    mk_gauge_add(rings->bytes, (int64_t)mk_stanza_size(st));
 }
 
 const struct sm_entry *
@@ -49,12 +50,15 @@ sm_queue_at(const struct sm_queue *q, uint32_t n)
 static void
 drop(struct sm_queue *q, struct sm_rings *rings, uint32_t n)
 {
+    uint64_t before = q->bytes;
+
     for (uint32_t i = 0; i < n; i++) {
         struct sm_entry *e = &q->ring[(q->head + i) & (q->cap - 1)];
 
         q->bytes -= mk_stanza_size(e->stanza);
         mk_stanza_unref(&e->stanza);
     }
+    mk_gauge_add(rings->bytes, -(int64_t)(before - q->bytes));
     q->count -= n;
     q->acked += n;
     if (q->count)

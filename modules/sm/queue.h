@@ -4,6 +4,7 @@
 #ifndef SM_QUEUE_H
 #define SM_QUEUE_H
 
+#include <meerkat/metrics.h>
 #include <meerkat/stanza.h>
 
 #define RING_SMALL 16           /* entries of a ring that the pool keeps */
@@ -18,6 +19,7 @@ struct sm_entry {
 struct sm_rings {
     struct sm_entry *spare[RING_SPARES];
     unsigned count;
+    struct mk_gauge bytes;      /* of all queues */
 };
 
 /* All zero is an empty queue. What was sent is `acked + count`, modulo 2^32 (XEP-0198 §4). */

@@ -159,6 +159,9 @@ make_metrics(struct sm_module *m)
                                        "Messages that were acknowledged though nobody else had them in time");
     m->metrics.dead = mk_counter_new(module, "sm_ack_timeouts_total", NULL,
                                      "Connections dropped because the client did not acknowledge");
+    for (size_t i = 0; i < mk_worker_count(); i++)
+        m->lanes[i].rings.bytes = mk_gauge_new(module, "sm_waiting_bytes", NULL,
+                                               "Stanzas that clients have not acknowledged");
 }
 
 static int

@@ -204,6 +204,28 @@ svc_node(void *self)
 
 /* -- tables --------------------------------------------------------------------------------- */
 
+static double
+ask_records(void *arg)
+{
+    return (double)mk_store_count(((const struct mk_table *)arg)->store);
+}
+
+static double
+ask_bytes(void *arg)
+{
+    return (double)mk_store_bytes(((const struct mk_table *)arg)->store);
+}
+
+static void
+make_metrics(struct mk_module *m, struct mk_table *t, const char *name)
+{
+    char *label = mk_printf_new("table=\"%s\"", name);
+
+    mk_gauge_ask(m, "table_records", label, "Records of a table that are held here", ask_records, t);
+    mk_gauge_ask(m, "table_bytes", label, "Memory of the records of a table", ask_bytes, t);
+    mk_free(label);
+}
+
 static struct mk_table *
 svc_open(void *self, struct mk_module *m, const char *name, unsigned version, struct mk_error *err)
 {
@@ -226,6 +248,7 @@ svc_open(void *self, struct mk_module *m, const char *name, unsigned version, st
     pthread_mutex_init(&t->lock, NULL);
     t->next = local->tables;
     local->tables = t;
+    make_metrics(local->module, t, name);
     return t;
 }
 

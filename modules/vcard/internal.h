@@ -32,8 +32,13 @@ struct vcard {
 
 /* -- vcard.c */
 /* Keeps a card, whose XML is `text`, and its row for searches. */
+void vcard_add(struct vcard *self, struct mk_sql_batch *batch, const struct mk_jid *account, const struct mk_node *card,
+               struct mk_str text);
 void vcard_store(struct vcard *self, const struct mk_jid *account, const struct mk_node *card, struct mk_str text,
                  mk_sql_fn fn, void *arg);
+
+/* -- port.c: XEP-0227 */
+int vcard_port(struct vcard *self) MK_NODISCARD;
 
 /* -- api.c: category vcard of the GraphQL API, where there is one */
 int vcard_api(struct vcard *self, struct mk_error *err) MK_NODISCARD;

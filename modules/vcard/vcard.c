@@ -143,13 +143,11 @@ on_stored(struct mk_sql_result *result, void *arg)
 }
 
 void
-vcard_store(struct vcard *self, const struct mk_jid *account, const struct mk_node *card, struct mk_str text,
-            mk_sql_fn fn, void *arg)
+vcard_add(struct vcard *self, struct mk_sql_batch *batch, const struct mk_jid *account, const struct mk_node *card,
+          struct mk_str text)
 {
-    const struct mk_rdbms *db = self->db;
     const struct vcard_conf *conf = mk_module_conf(self->module, mk_host_find(mk_jid_domain(account)));
-    struct mk_sql_batch *batch = db->batch(db->self, self->module);
-    char *key = mk_str_dup(mk_jid_bare(account));
+    const struct mk_rdbms *db = self->db;
 
     mk_sql_add(db, batch, self->upsert, MK_SQL_V_TEXT(mk_jid_local(account)),
                MK_SQL_V_TEXT(mk_jid_domain(account)), MK_SQL_V_TEXT(text));
@@ -158,7 +156,17 @@ vcard_store(struct vcard *self, const struct mk_jid *account, const struct mk_no
     else
         mk_sql_add(db, batch, self->remove_index, MK_SQL_V_TEXT(mk_jid_domain(account)),
                    MK_SQL_V_TEXT(mk_jid_local(account)));
-    db->batch_run(batch, key, fn, arg);
+}
+
+void
+vcard_store(struct vcard *self, const struct mk_jid *account, const struct mk_node *card, struct mk_str text,
+            mk_sql_fn fn, void *arg)
+{
+    struct mk_sql_batch *batch = self->db->batch(self->db->self, self->module);
+    char *key = mk_str_dup(mk_jid_bare(account));
+
+    vcard_add(self, batch, account, card, text);
+    self->db->batch_run(batch, key, fn, arg);
     mk_free(key);
 }
 
@@ -262,7 +270,7 @@ init(struct mk_module *m, struct mk_error *err)
         mk_on_iq(m, MK_IQ_GET | MK_IQ_SET, MK_TO_HOST | MK_TO_BARE, NS_VCARD, "vCard", on_vcard,
                  self) < 0 ||
         mk_on(m, user_send_presence, MK_PRIO_EARLY, avatar_on_presence, self) < 0 ||
-        mk_on(m, account_remove, MK_PRIO_NORMAL, on_account_remove, self) < 0)
+        mk_on(m, account_remove, MK_PRIO_NORMAL, on_account_remove, self) < 0 || vcard_port(self) < 0)
         return mk_fail(err, "a handler could not be registered");
     return vcard_api(self, err);
 }

@@ -7,6 +7,7 @@ import pathlib
 import pwd
 import shutil
 import subprocess
+import tempfile
 
 import psycopg2
 import pytest
@@ -45,13 +46,16 @@ class Podman:
 
     def destroy(self):
         self("rm", "--all", "--force", "--time", "0", ok=False)
-        subprocess.run(["umount", self.folder / "storage" / "overlay"], capture_output=True)
+        # Each podman and buildah may have mounted it once.
+        while subprocess.run(["umount", self.folder / "storage" / "overlay"], capture_output=True).returncode == 0:
+            pass
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory):
-    made = Podman(tmp_path_factory.mktemp("podman"))
+def podman():
+    # A short path: podman takes no others.
+    made = Podman(pathlib.Path(tempfile.mkdtemp(prefix="meerkat-podman-")))
     yield made
     made.destroy()
 
@@ -64,7 +68,7 @@ def image(podman):
     if kept.exists():
         os.link(kept, folder / "base.tar")
     run = subprocess.run([ROOT / "tools" / "image.sh", folder, BUILD], capture_output=True, text=True, timeout=500,
-                         env=os.environ | {"MEERKAT_NO_REGISTRY": "1", "MEERKAT_NO_ARCHIVE": "1"})
+                         env=os.environ | {"MEERKAT_NO_REGISTRY": "1", "MEERKAT_NO_ARCHIVE": "1", "MEERKAT_IMAGE_RUN": str(folder / "run")})
     if "no registry answers" in run.stderr and not (folder / "base.tar").exists():
         pytest.skip(f"neither a registry nor a Debian mirror for the base: {run.stderr[-500:]}")
     assert run.returncode == 0, run.stderr

@@ -19,7 +19,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def installed(tmp_path_factory):
     """The root folder below which everything was installed."""
     root = tmp_path_factory.mktemp("install")
-    subprocess.run(["make", "-s", "-C", BUILD, "install", f"DESTDIR={root}"], check=True, capture_output=True)
+    # Installing writes into the build folder, and other tests install as well.
+    subprocess.run(["flock", BUILD / "config.status", "make", "-s", "-C", BUILD, "install", f"DESTDIR={root}"], check=True,
+                   capture_output=True)
     return root / "usr" / "local"
 
 
@@ -96,7 +98,7 @@ def test_several_nodes_run_from_one_file_with_set_alone(tmp_path):
         for i in range(2):
             args = [f"--set={s}" for s in (
                 f"meerkat.node=node{i}", f"meerkat.state_dir={tmp_path}/{i}", f"meerkat.module_path={MODULES}", "c2s.listen=127.0.0.1:0",
-                "cets.listen=127.0.0.1:0", f"rdbms_sqlite.file={tmp_path}/shared.sqlite3", "discovery_rdbms.interval=300ms",
+                "cets.listen=127.0.0.1:0", "http.listen=127.0.0.1:0", "graphql.user_listen=127.0.0.1:0", f"rdbms_sqlite.file={tmp_path}/shared.sqlite3", "discovery_rdbms.interval=300ms",
                 "auth_rdbms.iterations=4096")]
             # The file is the one that is shipped, and nothing of it is changed.
             node = Node(tmp_path / str(i), "", args=args, kind="sqlite")

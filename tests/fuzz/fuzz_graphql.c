@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * libFuzzer target: GraphQL. The first byte says what the rest is: "S" the text of a schema, otherwise a query, behind which a
- * NUL and variables as JSON may follow. A query is answered, with values that do not always fit; the answer is JSON, its errors lie
- * inside the query, and a query that is refused has errors. A schema that is accepted describes itself, and two schemas made of
+ * libFuzzer target: GraphQL. The first byte says what the rest is: "S" the text of a schema,
+ * otherwise a query, behind which a NUL and variables as JSON may follow. A query is answered, with
+ * values that do not always fit; the answer is JSON, its errors lie inside the query, and a query
+ * that is refused has errors. A schema that is accepted describes itself, and two schemas made of
  * one text say the same.
  */
 #include "config.h"
@@ -16,8 +17,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char sdl[] =
-    "extend type AdminQuery { a(i: Int = 1, s: String, p: P, l: [Int!], e: E, j: JID, d: DateTime, x: XmlElement): T u: U n: N\n"
-    "  list(limit: Int): [T!] strict: T! later(n: Int): T secret: String @protected(type: GLOBAL) }\n"
+    "extend type AdminQuery { a(i: Int = 1, s: String, p: P, l: [Int!], e: E, j: JID, d: DateTime, "
+    "x: XmlElement): T u: U n: N\n"
+    "  list(limit: Int): [T!] strict: T! later(n: Int): T secret: String @protected(type: GLOBAL) "
+    "}\n"
     "extend type AdminMutation { m(p: P!): T later: T }\n"
     "extend type AdminSubscription { s: T }\n"
     "interface N { id: ID } type T implements N { id: ID t: T s: String! l: [[Int]!] e: E u: U }\n"
@@ -35,7 +38,8 @@ value_of(unsigned depth)
 {
     switch (depth == 0 ? 3 : choice++ % 6) {
     case 0:
-        return json_pack("{s:s, s:s, s:o, s:s, s:s}", "__typename", "T", "id", "1", "t", value_of(depth - 1), "s", "text", "e", "B");
+        return json_pack("{s:s, s:s, s:o, s:s, s:s}", "__typename", "T", "id", "1", "t",
+                         value_of(depth - 1), "s", "text", "e", "B");
     case 1:
         return json_pack("{s:s, s:i, s:[[i, n], n]}", "__typename", "V", "v", 5, "l", 1);
     case 2:
@@ -75,20 +79,32 @@ resolve_stream(struct mk_gql_field *f, void *arg)
     mk_gql_answer(f, value_of(2));
 }
 
-static const struct mk_gql_resolver resolvers[] = {
-    {"AdminQuery", "a", resolve}, {"AdminQuery", "u", resolve}, {"AdminQuery", "n", resolve}, {"AdminQuery", "list", resolve},
-    {"AdminQuery", "strict", resolve}, {"AdminQuery", "later", resolve_later}, {"AdminMutation", "m", resolve},
-    {"AdminMutation", "later", resolve_later}, {"AdminSubscription", "s", resolve_stream}, {NULL, NULL, NULL}};
+static const struct mk_gql_resolver resolvers[] = {{"AdminQuery", "a", resolve},
+                                                   {"AdminQuery", "u", resolve},
+                                                   {"AdminQuery", "n", resolve},
+                                                   {"AdminQuery", "list", resolve},
+                                                   {"AdminQuery", "strict", resolve},
+                                                   {"AdminQuery", "later", resolve_later},
+                                                   {"AdminMutation", "m", resolve},
+                                                   {"AdminMutation", "later", resolve_later},
+                                                   {"AdminSubscription", "s", resolve_stream},
+                                                   {NULL, NULL, NULL}};
 
-static const struct mk_graphql api = {.size = sizeof(api), .answer = gql_field_answer, .argument = gql_field_argument,
-                                      .parent = gql_field_parent, .viewer = gql_field_viewer, .error = gql_error_value,
-                                      .is_subscription = gql_field_is_subscription, .next = gql_field_next,
+static const struct mk_graphql api = {.size = sizeof(api),
+                                      .answer = gql_field_answer,
+                                      .argument = gql_field_argument,
+                                      .parent = gql_field_parent,
+                                      .viewer = gql_field_viewer,
+                                      .error = gql_error_value,
+                                      .is_subscription = gql_field_is_subscription,
+                                      .next = gql_field_next,
                                       .on_end = gql_field_on_end};
 
 static struct gql_schema *
 make_schema(const char *text, const struct mk_gql_resolver *list)
 {
-    struct gql_part *parts[2] = {gql_part_new("base", MK_GQL_ADMIN | MK_GQL_USER, gql_base_sdl, NULL)};
+    struct gql_part *parts[2] = {
+        gql_part_new("base", MK_GQL_ADMIN | MK_GQL_USER, gql_base_sdl, NULL)};
     struct gql_schema *s = NULL;
     struct mk_error err = {""};
 
@@ -114,10 +130,12 @@ check_errors(const json_t *errors, struct mk_str query)
     size_t i, k;
     json_t *error, *where;
 
-    json_array_foreach ((json_t *)(uintptr_t)errors, i, error) {
+    json_array_foreach((json_t *)(uintptr_t)errors, i, error)
+    {
         MK_ASSERT(json_is_string(json_object_get(error, "message")));
         MK_ASSERT(json_is_string(json_object_get(json_object_get(error, "extensions"), "code")));
-        json_array_foreach (json_object_get(error, "locations"), k, where) {
+        json_array_foreach(json_object_get(error, "locations"), k, where)
+        {
             json_int_t line = json_integer_value(json_object_get(where, "line"));
 
             MK_ASSERT(line >= 1 && line <= (json_int_t)end.line);
@@ -177,15 +195,23 @@ run(struct gql_plan *plan, struct mk_str query)
 static void
 fuzz_query(struct mk_str text, unsigned who)
 {
-    static const struct gql_limits limits = {
-        .max = {[GQL_MAX_QUERY] = 1000000, [GQL_MAX_TOKENS] = 10000, [GQL_MAX_DEPTH] = 30, [GQL_MAX_FIELDS] = 1000,
-                [GQL_MAX_ALIASES] = 100, [GQL_MAX_COMPLEXITY] = 5000, [GQL_MAX_INTROSPECTION] = 2}};
-    struct mk_gql_viewer viewer = {.size = sizeof(viewer), .who = (enum mk_gql_who)(who % 4), .domain = "localhost"};
+    static const struct gql_limits limits = {.max = {[GQL_MAX_QUERY] = 1000000,
+                                                     [GQL_MAX_TOKENS] = 10000,
+                                                     [GQL_MAX_DEPTH] = 30,
+                                                     [GQL_MAX_FIELDS] = 1000,
+                                                     [GQL_MAX_ALIASES] = 100,
+                                                     [GQL_MAX_COMPLEXITY] = 5000,
+                                                     [GQL_MAX_INTROSPECTION] = 2}};
+    struct mk_gql_viewer viewer = {
+        .size = sizeof(viewer), .who = (enum mk_gql_who)(who % 4), .domain = "localhost"};
     const char *nul = text.len ? memchr(text.p, '\0', text.len) : NULL;
     struct mk_str query = {text.p, nul ? (size_t)(nul - text.p) : text.len};
     json_t *variables = nul ? json_loadb(nul + 1, text.len - query.len - 1, 0, NULL) : NULL;
-    struct gql_request rq = {.query = query, .variables = json_is_object(variables) ? variables : NULL, .viewer = &viewer,
-                             .api = &api, .limits = &limits};
+    struct gql_request rq = {.query = query,
+                             .variables = json_is_object(variables) ? variables : NULL,
+                             .viewer = &viewer,
+                             .api = &api,
+                             .limits = &limits};
     struct gql_prepared p;
 
     gql_prepare(gql_schema_view(schema, MK_GQL_ADMIN), &rq, &p);
@@ -205,15 +231,22 @@ fuzz_query(struct mk_str text, unsigned who)
 static char *
 introspect(struct gql_schema *s)
 {
-    static const char query[] =
-        "{ __schema { queryType { name } types { kind name description specifiedByURL fields(includeDeprecated: true) { name "
-        "args { name defaultValue type { kind name ofType { kind name } } } type { name kind ofType { name } } } interfaces { name } "
-        "possibleTypes { name } enumValues(includeDeprecated: true) { name } inputFields { name defaultValue } } directives { name } } }";
-    static const struct gql_limits limits = {
-        .max = {[GQL_MAX_QUERY] = 100000, [GQL_MAX_TOKENS] = 1000, [GQL_MAX_DEPTH] = 30, [GQL_MAX_FIELDS] = 1000,
-                [GQL_MAX_ALIASES] = 100, [GQL_MAX_COMPLEXITY] = 5000, [GQL_MAX_INTROSPECTION] = 2}};
+    static const char query[] = "{ __schema { queryType { name } types { kind name description "
+                                "specifiedByURL fields(includeDeprecated: true) { name "
+                                "args { name defaultValue type { kind name ofType { kind name } } "
+                                "} type { name kind ofType { name } } } interfaces { name } "
+                                "possibleTypes { name } enumValues(includeDeprecated: true) { name "
+                                "} inputFields { name defaultValue } } directives { name } } }";
+    static const struct gql_limits limits = {.max = {[GQL_MAX_QUERY] = 100000,
+                                                     [GQL_MAX_TOKENS] = 1000,
+                                                     [GQL_MAX_DEPTH] = 30,
+                                                     [GQL_MAX_FIELDS] = 1000,
+                                                     [GQL_MAX_ALIASES] = 100,
+                                                     [GQL_MAX_COMPLEXITY] = 5000,
+                                                     [GQL_MAX_INTROSPECTION] = 2}};
     static const struct mk_gql_viewer viewer = {.size = sizeof(viewer), .who = MK_GQL_NOBODY};
-    struct gql_request rq = {.query = mk_str_of(query), .viewer = &viewer, .api = &api, .limits = &limits};
+    struct gql_request rq = {
+        .query = mk_str_of(query), .viewer = &viewer, .api = &api, .limits = &limits};
     struct gql_prepared p;
     json_t *response = NULL;
     char *text;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * runner SCHEMA VALUES: answers requests, one {"query", "variables", "operationName"} a line, with the engine of module graphql,
- * without a server. SCHEMA is what a module would add, VALUES what its fields have: {"Type.field": value}, where
- * {"$error": "text"} is an error. Fields called echo answer with their arguments, count counts, later answers when all
- * else is done, the last one first. With --base it prints the SDL that is always there.
+ * runner SCHEMA VALUES: answers requests, one {"query", "variables", "operationName"} a line, with
+ * the engine of module graphql, without a server. SCHEMA is what a module would add, VALUES what
+ * its fields have: {"Type.field": value}, where
+ * {"$error": "text"} is an error. Fields called echo answer with their arguments, count counts,
+ * later answers when all else is done, the last one first. With --base it prints the SDL that is
+ * always there.
  */
 #include "config.h"
 
@@ -37,15 +39,13 @@ revive(const json_t *value)
         return gql_error_value(NULL, text, NULL);
     if (json_is_array(value)) {
         made = json_array();
-        json_array_foreach ((json_t *)value, i, item)
-            json_array_append_new(made, revive(item));
+        json_array_foreach((json_t *)value, i, item) json_array_append_new(made, revive(item));
         return made;
     }
     if (!json_is_object(value))
         return json_incref((json_t *)value);
     made = json_object();
-    json_object_foreach ((json_t *)value, key, item)
-        json_object_set_new(made, key, revive(item));
+    json_object_foreach((json_t *)value, key, item) json_object_set_new(made, key, revive(item));
     return made;
 }
 
@@ -113,7 +113,8 @@ function_of(const char *type, const char *field)
     struct mk_buf key = {0};
     bool has_value;
 
-    if (strcmp(field, "echo") == 0 || strcmp(field, "required") == 0 || strcmp(field, "withDefault") == 0)
+    if (strcmp(field, "echo") == 0 || strcmp(field, "required") == 0 ||
+        strcmp(field, "withDefault") == 0)
         return resolve_echo;
     if (strcmp(field, "count") == 0)
         return resolve_count;
@@ -133,7 +134,8 @@ give_functions(struct gql_part *p)
     size_t count = 0;
 
     for (const struct gql_definition *d = p->doc->definitions; d; d = d->next) {
-        for (const struct gql_field_node *f = d->kind == GQL_DEF_OBJECT ? d->fields : NULL; f; f = f->next) {
+        for (const struct gql_field_node *f = d->kind == GQL_DEF_OBJECT ? d->fields : NULL; f;
+             f = f->next) {
             char *type = mk_str_dup(d->name), *field = mk_str_dup(f->name);
             mk_gql_fn fn = function_of(type, field);
 
@@ -218,13 +220,18 @@ answer_later_ones(void)
 static void
 answer(const struct gql_view *view, const json_t *request)
 {
-    static const struct gql_limits limits = {
-        .max = {[GQL_MAX_QUERY] = 1000000, [GQL_MAX_TOKENS] = 100000, [GQL_MAX_DEPTH] = 100, [GQL_MAX_FIELDS] = 100000,
-                [GQL_MAX_ALIASES] = 100000, [GQL_MAX_COMPLEXITY] = 1u << 30, [GQL_MAX_INTROSPECTION] = 2}};
+    static const struct gql_limits limits = {.max = {[GQL_MAX_QUERY] = 1000000,
+                                                     [GQL_MAX_TOKENS] = 100000,
+                                                     [GQL_MAX_DEPTH] = 100,
+                                                     [GQL_MAX_FIELDS] = 100000,
+                                                     [GQL_MAX_ALIASES] = 100000,
+                                                     [GQL_MAX_COMPLEXITY] = 1u << 30,
+                                                     [GQL_MAX_INTROSPECTION] = 2}};
     static const struct mk_gql_viewer viewer = {.size = sizeof(viewer), .who = MK_GQL_IS_ADMIN};
     const json_t *query = json_object_get(request, "query");
     struct gql_request rq = {.query = {json_string_value(query), json_string_length(query)},
-                             .operation = json_string_value(json_object_get(request, "operationName")),
+                             .operation =
+                                 json_string_value(json_object_get(request, "operationName")),
                              .variables = json_object_get(request, "variables"),
                              .viewer = &viewer,
                              .api = &all.api,
@@ -264,8 +271,12 @@ main(int argc, char **argv)
         return 2;
     }
     all.values = json_load_file(argv[2], 0, NULL);
-    all.api = (struct mk_graphql){.size = sizeof(all.api), .answer = gql_field_answer, .argument = gql_field_argument,
-                                  .parent = gql_field_parent, .viewer = gql_field_viewer, .error = gql_error_value};
+    all.api = (struct mk_graphql){.size = sizeof(all.api),
+                                  .answer = gql_field_answer,
+                                  .argument = gql_field_argument,
+                                  .parent = gql_field_parent,
+                                  .viewer = gql_field_viewer,
+                                  .error = gql_error_value};
     schema = load(argv[1]);
     while (getline(&line, &room, stdin) > 0) {
         json_t *request = json_loads(line, 0, NULL);

@@ -148,12 +148,13 @@ class Talker:
 
 class Load:
     """`pairs` pairs; `ports` gives the ports of nodes that live, or (address, port); `tls` is a context for ports that begin
-    with TLS. Use: `async with load: …`."""
+    with TLS. Accounts are NAME0 and on: a name of their own for each load, as sessions that end without a farewell leave what was
+    not acknowledged to the next. Use: `async with load: …`."""
 
-    def __init__(self, pairs, ports, interval=1.0, tls=None):
+    def __init__(self, pairs, ports, interval=1.0, tls=None, name="u"):
         self.ports, self.interval, self.over, self.tls = ports, interval, False, tls
         self.sent_at, self.sent_from, self.latency = {}, {}, []
-        self.talkers = [Talker(self, f"u{i}") for i in range(2 * pairs)]
+        self.talkers = [Talker(self, f"{name}{i}") for i in range(2 * pairs)]
         for i, talker in enumerate(self.talkers):
             talker.partner = self.talkers[i ^ 1]
 

@@ -15,7 +15,9 @@ import re
 import signal
 import socket
 import ssl
+import struct
 import subprocess
+import threading
 import time
 
 import database
@@ -151,6 +153,53 @@ class Node:
         if user:
             c.login(user, password, resource)
         return c
+
+
+class Wire:
+    """A connection through us, which can be cut: clients connect to `port` and reach `to`."""
+
+    def __init__(self, to):
+        self.to = to
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.ends = []
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(("127.0.0.1", self.to))
+            except OSError:
+                return
+            self.ends += [near, far]
+            for a, b in (near, far), (far, near):
+                threading.Thread(target=self.pump, args=(a, b), daemon=True).start()
+
+    def pump(self, a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def cut(self):
+        """Both ends are gone, without a farewell."""
+        ends, self.ends = self.ends, []
+        for end in ends:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            end.close()
+
+    def close(self):
+        # Closing alone does not wake the thread that accepts.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.cut()
 
 
 class Closed(Exception):

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * For tests: a category of the API with every kind of type, resolvers that take their time, errors inside lists, and a
- * subscription. T_SDL: another text in place of it, to see it refused.
+ * For tests: a category of the API with every kind of type, resolvers that take their time, errors
+ * inside lists, and a subscription. T_SDL: another text in place of it, to see it refused.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +14,8 @@
 struct state {
     struct mk_module *module;
     const struct mk_graphql *gql;
-    char log[4096];             /* what mutations did, in order */
-    unsigned watching;          /* subscriptions that have begun and not ended; atomic */
+    char log[4096];    /* what mutations did, in order */
+    unsigned watching; /* subscriptions that have begun and not ended; atomic */
 };
 
 #ifndef T_SDL
@@ -33,11 +33,15 @@ static const char sdl[] =
     "input TPoint { x: Int! = 1 y: Float color: TColor = RED inner: TPoint users: [JID!] }\n"
     "type TItem { id: ID! text: String! slow: Int strict: Int! }\n"
     "type TQuery @protected {\n"
-    "  echo(int: Int, float: Float, string: String, boolean: Boolean, id: ID, color: TColor, even: TEven, point: TPoint,\n"
-    "    jid: JID, bare: BareJID, full: FullJID, user: UserName, domain: DomainName, resource: ResourceName, node: NodeName,\n"
-    "    time: DateTime, xml: XmlElement, text: NonEmptyString, pos: PosInt, count: NonNegInt, list: [Int!], preset: Int = 7): String\n"
+    "  echo(int: Int, float: Float, string: String, boolean: Boolean, id: ID, color: TColor, even: "
+    "TEven, point: TPoint,\n"
+    "    jid: JID, bare: BareJID, full: FullJID, user: UserName, domain: DomainName, resource: "
+    "ResourceName, node: NodeName,\n"
+    "    time: DateTime, xml: XmlElement, text: NonEmptyString, pos: PosInt, count: NonNegInt, "
+    "list: [Int!], preset: Int = 7): String\n"
     "  slow(ms: PosInt!): Int\n"
-    "  \"Takes a thread of the offload pool, which is waited for when the module goes\" busy(ms: PosInt!): Int\n"
+    "  \"Takes a thread of the offload pool, which is waited for when the module goes\" busy(ms: "
+    "PosInt!): Int\n"
     "  pets: [TPet!]\n"
     "  animals: [TAnimal]\n"
     "  items: [TItem]\n"
@@ -47,14 +51,16 @@ static const char sdl[] =
     "  watching: Int\n"
     "  log: String\n"
     "  asked: String\n"
-    "  ofDomain(domain: DomainName, users: [JID!], point: TPoint): String @protected(type: DOMAIN, args: [\"domain\"])\n"
+    "  ofDomain(domain: DomainName, users: [JID!], point: TPoint): String @protected(type: DOMAIN, "
+    "args: [\"domain\"])\n"
     "  ofUsers(users: [JID!]!): String @protected(type: DOMAIN, args: [\"users\"])\n"
     "  ofPoint(point: TPoint!): String @protected(type: DOMAIN, args: [\"point.users\"])\n"
     "  global: String @protected(type: GLOBAL)\n"
     "}\n"
     "type TMutation { note(text: String!, ms: PosInt): String }\n"
     "extend type UserSubscription { t: TSubscription }\n"
-    "type TSubscription { ticks(count: PosInt!, ms: PosInt = 10, fail: Boolean = false, text: String): TTick }\n"
+    "type TSubscription { ticks(count: PosInt!, ms: PosInt = 10, fail: Boolean = false, text: "
+    "String): TTick }\n"
     "type TTick { number: Int slow: Int text: String }\n"
     "type TUserQuery @protected { me: String asked: String }\n";
 #else
@@ -72,9 +78,10 @@ item(int id)
 static void
 echo(struct mk_gql_field *f, void *arg)
 {
-    static const char *const names[] = {"int", "float", "string", "boolean", "id", "color", "even", "point", "jid", "bare",
-                                        "full", "user", "domain", "resource", "node", "time", "xml", "text", "pos", "count",
-                                        "list", "preset"};
+    static const char *const names[] = {"int",    "float",    "string", "boolean", "id",   "color",
+                                        "even",   "point",    "jid",    "bare",    "full", "user",
+                                        "domain", "resource", "node",   "time",    "xml",  "text",
+                                        "pos",    "count",    "list",   "preset"};
     json_t *all = json_object();
     char *text;
 
@@ -107,7 +114,8 @@ on_time(void *arg)
 }
 
 static void
-answer_later(struct state *state, struct mk_gql_field *f, uint64_t ms, json_t *value, const char *note)
+answer_later(struct state *state, struct mk_gql_field *f, uint64_t ms, json_t *value,
+             const char *note)
 {
     struct waiting *w = mk_zalloc(sizeof(*w));
     struct mk_timer *timer;
@@ -163,24 +171,26 @@ static void
 pets(struct mk_gql_field *f, void *arg)
 {
     (void)arg;
-    mk_gql_answer(f, json_pack("[{s:s, s:s, s:b}, {s:s, s:s, s:i}]", "__typename", "TDog", "name", "Rex", "barks", 1,
-                               "__typename", "TCat", "name", "Tom", "lives", 9));
+    mk_gql_answer(f, json_pack("[{s:s, s:s, s:b}, {s:s, s:s, s:i}]", "__typename", "TDog", "name",
+                               "Rex", "barks", 1, "__typename", "TCat", "name", "Tom", "lives", 9));
 }
 
 static void
 items(struct mk_gql_field *f, void *arg)
 {
     (void)arg;
-    mk_gql_answer(f, json_pack("[o, o, {s:i, s:n, s:i}, o]", item(1),
-                               f->api->error("item_lost", "It is lost.", json_pack("{s:s}", "item", "two")), "id", 3,
-                               "text", "strict", 3, item(4)));
+    mk_gql_answer(
+        f, json_pack("[o, o, {s:i, s:n, s:i}, o]", item(1),
+                     f->api->error("item_lost", "It is lost.", json_pack("{s:s}", "item", "two")),
+                     "id", 3, "text", "strict", 3, item(4)));
 }
 
 static void
 strict(struct mk_gql_field *f, void *arg)
 {
     (void)arg;
-    mk_gql_answer(f, json_pack("{s:i, s:s, s:o}", "id", 1, "text", "x", "strict", f->api->error("bad", "No.", NULL)));
+    mk_gql_answer(f, json_pack("{s:i, s:s, s:o}", "id", 1, "text", "x", "strict",
+                               f->api->error("bad", "No.", NULL)));
 }
 
 static void
@@ -200,7 +210,8 @@ odd(struct mk_gql_field *f, void *arg)
 static void
 watching(struct mk_gql_field *f, void *arg)
 {
-    mk_gql_answer(f, json_integer(__atomic_load_n(&((struct state *)arg)->watching, __ATOMIC_ACQUIRE)));
+    mk_gql_answer(
+        f, json_integer(__atomic_load_n(&((struct state *)arg)->watching, __ATOMIC_ACQUIRE)));
 }
 
 static void
@@ -235,7 +246,8 @@ fine(struct mk_gql_field *f, void *arg)
 static void
 note(struct mk_gql_field *f, void *arg)
 {
-    answer_later(arg, f, (uint64_t)mk_gql_int(f, "ms", 1), json_string(mk_gql_string(f, "text")), mk_gql_string(f, "text"));
+    answer_later(arg, f, (uint64_t)mk_gql_int(f, "ms", 1), json_string(mk_gql_string(f, "text")),
+                 mk_gql_string(f, "text"));
 }
 
 /* -- a subscription -------------------------------------------------------------------------- */
@@ -285,8 +297,12 @@ ticks(struct mk_gql_field *f, void *arg)
 {
     struct ticks *t = mk_zalloc(sizeof(*t));
 
-    *t = (struct ticks){.state = arg, .field = f, .next = 1, .count = mk_gql_int(f, "count", 1),
-                        .fail = mk_gql_bool(f, "fail", false), .text = mk_strdup(mk_gql_string(f, "text"))};
+    *t = (struct ticks){.state = arg,
+                        .field = f,
+                        .next = 1,
+                        .count = mk_gql_int(f, "count", 1),
+                        .fail = mk_gql_bool(f, "fail", false),
+                        .text = mk_strdup(mk_gql_string(f, "text"))};
     __atomic_add_fetch(&t->state->watching, 1, __ATOMIC_ACQ_REL);
     f->api->on_end(f, end_ticks, t);
     t->timer = mk_timer_every(t->state->module, (uint64_t)mk_gql_int(f, "ms", 10), on_tick, t);
@@ -295,7 +311,8 @@ ticks(struct mk_gql_field *f, void *arg)
 /* -- administrators of domains --------------------------------------------------------------- */
 
 static void
-domain_admin(const char *domain, const char *password, mk_gql_domain_admin_done_fn done, void *done_arg, void *arg)
+domain_admin(const char *domain, const char *password, mk_gql_domain_admin_done_fn done,
+             void *done_arg, void *arg)
 {
     char right[300];
 
@@ -315,15 +332,30 @@ read_even(const json_t *value, struct mk_error *err)
     return NULL;
 }
 
-static const struct mk_gql_resolver resolvers[] = {
-    {"TQuery", "echo", echo},         {"TQuery", "slow", slow}, {"TQuery", "busy", busy},         {"TQuery", "pets", pets},
-    {"TQuery", "animals", pets},      {"TQuery", "items", items},       {"TQuery", "strict", strict},
-    {"TQuery", "fails", fails},       {"TQuery", "odd", odd},           {"TQuery", "watching", watching},
-    {"TQuery", "log", show_log},      {"TQuery", "asked", asked},       {"TQuery", "ofDomain", fine},
-    {"TQuery", "ofUsers", fine},      {"TQuery", "ofPoint", fine},      {"TQuery", "global", fine},
-    {"TCat", "slow", slow_member},    {"TItem", "slow", slow_member},   {"TTick", "slow", slow_member},
-    {"TMutation", "note", note},      {"TSubscription", "ticks", ticks}, {"TUserQuery", "me", me},
-    {"TUserQuery", "asked", asked},   {0}};
+static const struct mk_gql_resolver resolvers[] = {{"TQuery", "echo", echo},
+                                                   {"TQuery", "slow", slow},
+                                                   {"TQuery", "busy", busy},
+                                                   {"TQuery", "pets", pets},
+                                                   {"TQuery", "animals", pets},
+                                                   {"TQuery", "items", items},
+                                                   {"TQuery", "strict", strict},
+                                                   {"TQuery", "fails", fails},
+                                                   {"TQuery", "odd", odd},
+                                                   {"TQuery", "watching", watching},
+                                                   {"TQuery", "log", show_log},
+                                                   {"TQuery", "asked", asked},
+                                                   {"TQuery", "ofDomain", fine},
+                                                   {"TQuery", "ofUsers", fine},
+                                                   {"TQuery", "ofPoint", fine},
+                                                   {"TQuery", "global", fine},
+                                                   {"TCat", "slow", slow_member},
+                                                   {"TItem", "slow", slow_member},
+                                                   {"TTick", "slow", slow_member},
+                                                   {"TMutation", "note", note},
+                                                   {"TSubscription", "ticks", ticks},
+                                                   {"TUserQuery", "me", me},
+                                                   {"TUserQuery", "asked", asked},
+                                                   {0}};
 static const struct mk_gql_resolver none[] = {{0}};
 
 static int
@@ -337,7 +369,8 @@ init(struct mk_module *m, struct mk_error *err)
     state->gql = mk_graphql_get(m);
     if (!state->gql)
         return mk_fail(err, "there is no API");
-    if (state->gql->add(state->gql->self, m, MK_GQL_ADMIN | MK_GQL_USER, sdl, whole ? resolvers : none, state, err) < 0)
+    if (state->gql->add(state->gql->self, m, MK_GQL_ADMIN | MK_GQL_USER, sdl,
+                        whole ? resolvers : none, state, err) < 0)
         return -1;
     if (!whole)
         return 0;

@@ -174,7 +174,7 @@ def test_a_module_describes_its_options(ask):
     assert options["user_listen"]["value"] == "127.0.0.1:0" and options["user_listen"]["preset"] == "*:5561"
     assert options["admin_password"]["value"] is None
     assert options["max_query"] == {"name": "max_query", "allowed": "size, 1K to 16M", "preset": "100K", "value": "100K",
-                                    "reloadable": True, "required": False, "perHost": False, "help": "longest query", "deprecated": None}
+                                    "reloadable": False, "required": False, "perHost": False, "help": "longest query", "deprecated": None}
     assert ask.fails("module", "describe", "name", kind="query", name="nothing") == "not_loaded"
 
 

@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright (c) 2026 the Meerkat authors
-"""Unmodified clients of different make (go-sendxmpp, mcabber) on the configuration of `./dev run`, over TLS."""
+"""Unmodified clients of different make (go-sendxmpp, mcabber, profanity) on the configuration of `./dev run`, over TLS."""
+import fcntl
 import os
 import pty
 import re
 import select
 import shutil
+import struct
 import subprocess
+import termios
 import threading
 
 import pytest
 
-from support import wait_for
+from support import Wire, wait_for
 from test_first_chat import CONFIG
 
 USERS = ("alice", "bob", "carol")
-# No test of a machine without them: the list of packages in `dev` has both.
-pytestmark = pytest.mark.skipif(not (shutil.which("mcabber") and shutil.which("go-sendxmpp")),
-                                reason="mcabber and go-sendxmpp are not installed")
+# No test of a machine without them: the list of packages in `dev` has them all.
+pytestmark = pytest.mark.skipif(not all(map(shutil.which, ("mcabber", "go-sendxmpp", "profanity"))),
+                                reason="mcabber, go-sendxmpp or profanity is not installed")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -187,3 +190,118 @@ def test_mcabber_gets_carbons_of_what_another_client_of_the_same_user_says_and_h
         bob.wait_history("carol@localhost", "said elsewhere")
         carol.message("bob@localhost/other", "heard elsewhere")
         bob.wait_history("carol@localhost", "heard elsewhere")
+
+
+class Profanity:
+    """profanity in a terminal: commands are typed, what it hears is read from its log."""
+
+    def __init__(self, folder, name):
+        self.log = folder / f"{name}.log"
+        self.screen = b""
+        self.terminal, inner = pty.openpty()
+        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 160, 0, 0))
+        self.process = subprocess.Popen(
+            ["profanity", "-l", "DEBUG", "-f", self.log], stdin=inner, stdout=inner, stderr=inner, start_new_session=True,
+            env={**os.environ, "TERM": "xterm", "HOME": str(folder), "XDG_CONFIG_HOME": f"{folder}/config",
+                 "XDG_DATA_HOME": f"{folder}/data", "LC_ALL": "C.UTF-8"})
+        os.close(inner)
+        threading.Thread(target=self.drain, daemon=True).start()
+        self.shows("Type '/help'|seems to be your first time")
+
+    def drain(self):
+        try:
+            while data := os.read(self.terminal, 65536):
+                self.screen += data
+        except OSError:         # the program has ended
+            pass
+
+    def shows(self, pattern):
+        wait_for(lambda: re.search(pattern, re.sub(r"\x1b[\[(][0-9;?]*[a-zA-Z]", " ", self.screen.decode(errors="replace"))),
+                 f"'{pattern}' on the screen")
+
+    def type(self, *lines):
+        """Each line, when there is a prompt for it if it is not a command."""
+        for prompt, line in zip(("", "Enter password", "Confirm password"), lines):
+            self.shows(prompt)
+            os.write(self.terminal, f"{line}\r".encode())
+
+    def heard(self, pattern):
+        """The stanzas with this in them."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return [line for line in text.splitlines() if "RECV:" in line and re.search(pattern, line)]
+
+    def hears(self, pattern):
+        return wait_for(lambda: self.heard(pattern), f"'{pattern}' in what profanity hears")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.type("/quit")
+            self.process.wait(15)
+            os.close(self.terminal)
+
+
+@pytest.fixture
+def profanity(tmp_path):
+    running = []
+
+    def start(name):
+        running.append(Profanity(tmp_path, name))
+        return running[-1]
+
+    yield start
+    for client in running:
+        client.stop()
+
+
+@pytest.fixture
+def wire(node):
+    wire = Wire(node.port())
+    yield wire
+    wire.close()
+
+
+def test_profanity_registers_makes_a_contact_chats_gets_copies_and_resumes(node, profanity, mcabber, wire):
+    first = profanity("first")
+    first.type(f"/register dave localhost port {node.port()} tls trust", "secret", "secret")
+    first.shows("Registration successful")
+    first.stop()
+    dave = profanity("dave")
+    dave.type(f"/connect dave@localhost server 127.0.0.1 port {wire.port} tls trust", "secret")
+    dave.shows("logged in successfully")
+    dave.type("/reconnect 1")
+    dave.shows("Reconnect interval set to 1")
+    dave.type("/carbons on")
+    dave.shows("Message carbons preference enabled")
+    carol = mcabber("carol")
+    wait_for(lambda: online(node, "carol"), "carol is online")
+    with node.db() as db:
+        def row(user, contact):
+            found = db.execute("SELECT subscription FROM rosterusers WHERE username = ? AND jid = ?",
+                               (user, contact)).fetchone()
+            return found and found[0]
+        dave.type("/sub request carol@localhost")
+        wait_for(lambda: row("carol", "dave@localhost"), "carol is asked")
+        carol.command("/authorization allow dave@localhost")
+        dave.hears('<presence[^>]*type="subscribed"')
+        carol.command("/authorization request dave@localhost")
+        dave.hears('<presence[^>]*type="subscribe"')
+        dave.type("/sub allow carol@localhost")
+        wait_for(lambda: row("carol", "dave@localhost") == row("dave", "carol@localhost") == "B", "both see each other")
+    dave.hears('<presence[^>]*from="carol@localhost/')
+    dave.type("/msg carol@localhost hello from profanity")
+    carol.wait_history("dave@localhost", "hello from profanity")
+    carol.command("/say_to dave@localhost hello from mcabber")
+    dave.hears("<body>hello from mcabber</body>")
+    with node.client("dave", resource="other") as other:
+        other.message("carol@localhost", "said elsewhere")
+        dave.hears('<sent xmlns="urn:xmpp:carbons:2">.*<body>said elsewhere</body>')
+        wire.cut()
+        # Its session goes on meanwhile: it is the only one who can have this.
+        with node.client("carol", resource="raw") as raw:
+            jid = re.search('from="(dave@localhost/[^"]*)"', dave.heard('<presence[^>]*from="dave@')[0]).group(1)
+            raw.message(jid, "said while cut")
+            raw.sync()
+        dave.hears("<resumed ")
+        dave.hears("<body>said while cut</body>")
+    assert len(dave.heard("<body>said while cut</body>")) == 1
+    assert node.metric("sm_resumed_total") >= 1

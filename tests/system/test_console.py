@@ -333,6 +333,21 @@ def test_the_explorer_completes_enums_and_variables(page):
     page.see("WARNING", "#offers")
 
 
+def test_the_explorer_prints_events_until_it_is_stopped(page, node):
+    page.enter("explorer")
+    query = page.driver.find_element(By.ID, "query")
+    query.clear()
+    query.send_keys('subscription { stanza { subscribeForMessages(caller: "bob@localhost") { stanza } } }', Keys.ESCAPE)
+    page.press("Run (Ctrl+Enter)")
+    wait_for(lambda: ask(node, '{ session { countUserResources(user: "bob@localhost") } }')["session"]["countUserResources"], "the subscription")
+    for body in ("first words", "second words"):
+        ask(node, f'mutation {{ stanza {{ sendMessage(from: "alice@localhost", to: "bob@localhost", body: "{body}") {{ id }} }} }}')
+        page.see(body, "#result")
+    page.press("Stop")
+    page.see("stopped", "#result")
+    wait_for(lambda: not ask(node, '{ session { countUserResources(user: "bob@localhost") } }')["session"]["countUserResources"], "its end")
+
+
 def test_it_works_by_keyboard_alone(page, node):
     with node.client("alice", resource="keys") as client:
         page.enter()

@@ -17,8 +17,8 @@ CONFIG = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:0", CONFIG).replace("[meerkat]\n
 
 
 class Person(slixmpp.ClientXMPP):
-    def __init__(self, node, name, register=False):
-        super().__init__(f"{name}@localhost/desk", "secret")
+    def __init__(self, node, name, register=False, resource="desk"):
+        super().__init__(f"{name}@localhost/{resource}", "secret")
         for plugin in ("xep_0030", "xep_0077", "xep_0092", "xep_0199", "xep_0280"):
             self.register_plugin(plugin)
         self["xep_0077"].force_registration = True
@@ -32,6 +32,8 @@ class Person(slixmpp.ClientXMPP):
             self.add_event_handler("register", self.on_register)
         for event in ("message", "presence_available", "presence_unavailable", "presence_subscribed"):
             self.add_event_handler(event, self.see)
+        for event in ("carbon_sent", "carbon_received"):
+            self.add_event_handler(event, lambda message, event=event: self.see_copy(event, message[event]))
 
     async def on_register(self, _):
         iq = self.Iq()
@@ -42,6 +44,10 @@ class Person(slixmpp.ClientXMPP):
 
     def see(self, stanza):
         self.seen.append((stanza.name, stanza["type"], stanza["from"].bare, stanza.get("body", "") or ""))
+        self.changed.set()
+
+    def see_copy(self, event, message):
+        self.seen.append((event, message["type"], message["from"].bare, message["body"]))
         self.changed.set()
 
     async def come(self):
@@ -95,11 +101,28 @@ async def first_chat(node):
     await bob.go()
 
 
-def test_two_people_register_become_friends_chat_and_miss_nothing(start_node):
+async def carbons(node):
+    alice, bob = Person(node, "alice", register=True), Person(node, "bob", register=True)
+    phone = Person(node, "alice", resource="phone")
+    for person in alice, bob, phone:
+        await person.come()
+    await phone["xep_0280"].enable()
+    alice.send_message("bob@localhost", "from the desk", mtype="chat")
+    await bob.sees(("message", "chat", "alice@localhost", "from the desk"))
+    await phone.sees(("carbon_sent", "chat", "alice@localhost", "from the desk"))
+    bob.send_message("alice@localhost/desk", "to the desk", mtype="chat")
+    await alice.sees(("message", "chat", "bob@localhost", "to the desk"))
+    await phone.sees(("carbon_received", "chat", "bob@localhost", "to the desk"))
+    for person in alice, bob, phone:
+        await person.go()
+
+
+@pytest.mark.parametrize("story", [first_chat, carbons])
+def test_two_people_register_become_friends_chat_and_miss_nothing(start_node, story):
     node = start_node(CONFIG)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(asyncio.wait_for(first_chat(node), 60))
+        loop.run_until_complete(asyncio.wait_for(story(node), 60))
     finally:
         loop.close()

@@ -11,6 +11,7 @@ import pytest
 import api
 import extra
 import support
+from cluster import Cluster
 
 HOSTS = "localhost, example.org"
 CONFIG = """
@@ -209,6 +210,16 @@ def test_what_skip_leaves_out_needs_no_permission(node):
     query = "query ($no: Boolean!) { t { asked global @include(if: $no) } }"
     assert domain_admin(node)(query, {"no": False}).data
     assert domain_admin(node)(query, {"no": True}).status == 401
+
+
+def test_categories_can_be_left_out_of_an_endpoint(own):
+    node = own(CONFIG.replace("[module:graphql]\n", "[module:graphql]\nuser_categories = stanza, roster\nadmin_categories = session\n"))
+    for ask in (api.user(node, "alice"), tcp_admin(node)):
+        answer = ask("{ t { asked } checkAuth { authStatus } }")
+        assert answer.json["data"] == {"t": None, "checkAuth": {"authStatus": "AUTHORIZED"}}
+        assert answer.errors[0]["extensions"] == {"code": "category_disabled", "category": "t"}
+    for ask in (api.admin(node), domain_admin(node)):
+        assert ask("{ t { asked } }").data
 
 
 # -- requests
@@ -410,6 +421,16 @@ def test_queries_made_to_exhaust_are_answered_at_once(hardened, name, query, cod
     assert api.admin(hardened)("{ __typename }").data
 
 
+@pytest.mark.parametrize("depth, status", [(500, 200), (2000, 200), (5000, 400), (10**6, 400)])
+def test_variables_that_lie_deep_in_each_other_are_bounded(hardened, depth, status):
+    value = '{"x": 1, "inner": ' * depth + "null" + "}" * depth
+    body = f'{{"query": "query ($p: TPoint) {{ t {{ echo(point: $p) }} }}", "variables": {{"p": {value}}}}}'
+    answer = api.admin(hardened).request("POST", body=body, headers={"Content-Type": "application/json"})
+    assert answer.status == status
+    assert status == 200 or answer.codes == ["invalid_json_body"]
+    assert api.admin(hardened)("{ __typename }").data
+
+
 @pytest.fixture(scope="module")
 def hardened(tmp_path_factory):
     """A node that lets long queries in, so that the other limits have to do."""
@@ -487,6 +508,27 @@ def test_an_account_that_is_removed_is_forgotten_at_once(own):
     client.drop()
 
 
+def test_a_changed_password_is_forgotten_on_all_nodes(tmp_path):
+    cluster = Cluster(tmp_path, kind="sqlite", more="""
+[register]
+enabled = yes
+[http]
+listen = 127.0.0.1:0
+[graphql]
+user_listen = 127.0.0.1:0
+remember = 5m
+""").up(2)
+    try:
+        there = api.user(cluster.nodes[1], "u0")
+        assert there(AUTH).data and there(AUTH).data
+        assert metric(cluster.nodes[1], "graphql_passwords_remembered_total") == 1
+        register(cluster.login(0, "u0"), "<username>u0</username><password>quite-fresh</password>")
+        support.wait_for(lambda: there(AUTH).status == 401, "the other node to forget")
+        assert api.user(cluster.nodes[1], "u0", "quite-fresh")(AUTH).data
+    finally:
+        cluster.down()
+
+
 def test_no_password_is_ever_logged(own):
     node = own("[log]\nlevel = debug\n" + CONFIG.replace("geheim", "pa55w0rd-admin"))
     for password in ("pa55w0rd-admin", "pa55w0rd-wrong"):
@@ -509,6 +551,14 @@ def test_a_module_that_goes_takes_its_category_with_it(own):
     assert "TQuery" not in names and "AdminQuery" in names
     assert node.control("module", "load", "t_graphql").startswith("ok")
     assert ask("{ t { asked } }").data
+
+
+def test_a_client_that_goes_away_leaves_nothing_undone(node, admin):
+    c = admin.connection()
+    c.request("POST", "/api/graphql", json.dumps({"query": 'mutation { t { a: note(text: "gone1", ms: 100) b: note(text: "gone2") } }'}),
+              {"Content-Type": "application/json"})
+    c.close()
+    support.wait_for(lambda: "gone2" in admin("{ t { log } }").data["t"]["log"], "both to be done")
 
 
 def test_a_module_is_not_unloaded_under_a_request(own):

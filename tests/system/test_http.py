@@ -37,10 +37,10 @@ ECHO = b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n"
 class Site:
     """A node with the routes of t_http.c."""
 
-    def __init__(self, folder, more="", **defines):
+    def __init__(self, folder, more="", drop=None, **defines):
         self.modules = module_folder(folder)
         self.unix = folder / "inner.sock"
-        self.node = Node(folder / "node", CONFIG + more + "[t_http]\n", kind="none",
+        self.node = Node(folder / "node", (CONFIG.replace(drop, "") if drop else CONFIG) + more + "[t_http]\n", kind="none",
                          args=["--set", f"meerkat.module_path={self.modules}"])
         self.compile(**defines)
         self.node.start()
@@ -69,8 +69,8 @@ def site(tmp_path_factory):
 def make_site(tmp_path):
     made = []
 
-    def make(more="", **defines):
-        site = Site(tmp_path / str(len(made)), more, **defines)
+    def make(more="", **others):
+        site = Site(tmp_path / str(len(made)), more, **others)
         made.append(site)
         return site
 
@@ -85,10 +85,6 @@ def tls():
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def metric_line(name):
-    return re.compile(rf"^{name}\{{place=\"public\"\}} (\d+)$", re.M)
 
 
 # -- routes
@@ -437,7 +433,7 @@ def test_connections_from_one_address_beyond_the_limit_get_503(make_site):
 
 
 def test_bodies_beyond_what_a_worker_holds_get_503(make_site):
-    site = make_site("max_body = 1M\nmax_buffered = 64K\n".replace("max_body = 1M\n", ""), )
+    site = make_site("max_buffered = 64K\n")
     waiting = []
     statuses = set()
     for _ in range(40):
@@ -678,6 +674,18 @@ def test_tls_serves_everything_that_plain_does(site, tls):
     with Raw(site.tls_port, tls) as raw:
         assert raw.get("/big?bytes=1000000&type=image/png", "Connection: close").body == b"b" * 1000000
         raw.closed()
+
+
+def test_both_families_are_served_and_told_apart(make_site):
+    site = make_site("listen = *:0\n", drop="listen = 127.0.0.1:0\n")
+    assert fields(ask(site.port, "/echo"))["peer"] == "127.0.0.1"
+    with socket.socket(socket.AF_INET6) as s:
+        try:
+            s.connect(("::1", site.port))
+        except OSError:
+            pytest.skip("there is no IPv6 here")
+        s.sendall(ECHO)
+        assert b"peer=::1\nsecure=1" in s.recv(4096)
 
 
 def test_what_is_no_tls_is_closed(site):

@@ -5,6 +5,8 @@ import math
 import os
 import re
 import signal
+import socket
+import ssl
 import time
 
 import pytest
@@ -127,6 +129,79 @@ def test_the_numbers_of_the_process_are_so(node):
     fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
     spent = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     assert abs(value(node, "process_cpu_seconds_total") - spent) < 1
+
+
+@pytest.fixture(scope="module")
+def accounts(node):
+    with node.client() as client:
+        for name in ("alice", "bob"):
+            client.iq("set", f"<query xmlns='jabber:iq:register'><username>{name}</username><password>secret</password></query>")
+
+
+def test_what_becomes_of_stanzas_is_counted(node, accounts, login):
+    alice = login("alice")
+    alice.presence()
+    alice.sync()
+    names = ("session", "host", "stored", "returned", "dropped", "account", "domain", "node")
+    before = {n: value(node, "router_outcomes_total", outcome=n) for n in names}
+    stanzas = value(node, "c2s_stanzas_total", kind="message", direction="in")
+    for _ in range(5):
+        alice.message(alice.jid, "to me")
+    for _ in range(3):
+        alice.message("bob@localhost", "for later")
+    alice.message("nobody@localhost/x", "nobody", type_="headline")
+    alice.message("x@elsewhere.example", "away")
+    alice.iq("get", "<ping xmlns='urn:xmpp:ping'/>", to="localhost")
+    alice.iq("get", "<query xmlns='jabber:iq:roster'/>")
+    alice.sync()
+    change = {n: value(node, "router_outcomes_total", outcome=n) - before[n] for n in names}
+    assert change["stored"] == 3 and change["dropped"] == 1 and change["node"] == 0 and change["domain"] == 0
+    # To herself five, and the errors that came back; asked of the server: the ping and what sync asks.
+    assert change["session"] >= 6 and change["returned"] >= 1 and change["host"] >= 2 and change["account"] >= 1
+    assert value(node, "c2s_stanzas_total", kind="message", direction="in") == stanzas + 10
+
+
+def test_tls_bytes_log_ins_and_tables_are_counted(node, accounts, login):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    assert value(node, "tls_handshakes_total", **{"for": "c2s"}) == 0
+    with node.client() as client:
+        client.starttls(context)
+        client.login("bob")
+        assert value(node, "tls_handshakes_total", **{"for": "c2s", "version": "1.3"}) == 1
+        assert value(node, "sasl_logins_total", mechanism="PLAIN", result="success") >= 1
+        assert value(node, "table_records", table="sessions") == value(node, "sessions") == 1
+        assert 50 < value(node, "table_bytes", table="sessions") < 1000
+        before = value(node, "c2s_received_bytes_total"), value(node, "c2s_sent_bytes_total")
+        client.message(client.jid, "x" * 5000)
+        client.stanza("^<message")
+        assert value(node, "c2s_received_bytes_total") > before[0] + 5000
+        assert value(node, "c2s_sent_bytes_total") > before[1] + 5000
+    wait_for(lambda: value(node, "table_records", table="sessions") == 0)
+    assert value(node, "table_bytes", table="sessions") == 0
+
+
+def test_times_of_hooks_stanzas_and_pings_are_measured(node, accounts, login):
+    alice = login("alice")
+    for _ in range(2000):
+        alice.message(alice.jid, "again")
+    alice.sync()
+    assert value(node, "c2s_stanza_seconds_count") >= 2000 // 64
+    assert value(node, "hook_seconds_count") > 0
+    assert 0 < value(node, "c2s_stanza_seconds_sum") < 1
+
+
+def test_bytes_that_wait_for_a_client_are_counted(node, accounts, login):
+    alice, slow = login("alice"), login("bob")
+    slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    text = "x" * 100000
+    for _ in range(60):
+        alice.message(slow.jid, text)
+        if value(node, "c2s_waiting_bytes") > 0:
+            break
+    wait_for(lambda: value(node, "c2s_waiting_bytes") > 0, "the client to be behind")
+    slow.drop()
+    wait_for(lambda: value(node, "c2s_waiting_bytes") == 0, "nothing to wait any more")
 
 
 def test_a_worker_that_is_late_is_seen(node):

@@ -53,6 +53,28 @@ def test_scram(client, mechanism, gs2):
     assert "urn:ietf:params:xml:ns:xmpp-bind" in features and SASL not in features
 
 
+BIND = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>{}</bind>"
+
+
+def test_a_session_of_old_clients_is_begun_and_means_nothing(client):
+    """RFC 3921 §3: clients of before RFC 6121 ask for one after binding."""
+    assert "<success" in plain(client, "\0juliet\0r0m30myr0m30")
+    ns = "urn:ietf:params:xml:ns:xmpp-session"
+    assert f"<session xmlns='{ns}'><optional/></session>" in client.restart()
+    assert "<jid>juliet@localhost/old</jid>" in client.iq("set", BIND.format("<resource>old</resource>"))
+    for _ in range(2):
+        assert "type='result'" in client.iq("set", f"<session xmlns='{ns}'/>")
+    client.sync()
+
+
+def test_a_resource_is_made_up_where_none_is_asked_for_and_bound_once(client):
+    assert "<success" in plain(client, "\0juliet\0r0m30myr0m30")
+    client.restart()
+    assert re.search("<jid>juliet@localhost/[^<]{10,}</jid>", client.iq("set", BIND.format("")))
+    again = client.iq("set", BIND.format("<resource>another</resource>"))
+    assert "type='error'" in again and "<not-allowed" in again
+
+
 def test_plain(client):
     assert "<success" in plain(client, "\0juliet\0r0m30myr0m30")
     client.restart()

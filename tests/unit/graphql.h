@@ -10,20 +10,31 @@
 
 #include "prepare.h"
 
-static const struct mk_graphql graphql_api = {
-    .size = sizeof(graphql_api), .answer = gql_field_answer, .argument = gql_field_argument, .parent = gql_field_parent,
-    .viewer = gql_field_viewer, .error = gql_error_value, .is_subscription = gql_field_is_subscription,
-    .next = gql_field_next, .on_end = gql_field_on_end};
+static const struct mk_graphql graphql_api = {.size = sizeof(graphql_api),
+                                              .answer = gql_field_answer,
+                                              .argument = gql_field_argument,
+                                              .parent = gql_field_parent,
+                                              .viewer = gql_field_viewer,
+                                              .error = gql_error_value,
+                                              .is_subscription = gql_field_is_subscription,
+                                              .next = gql_field_next,
+                                              .on_end = gql_field_on_end};
 
-static const struct gql_limits graphql_limits = {
-    .max = {[GQL_MAX_QUERY] = 1000000, [GQL_MAX_TOKENS] = 100000, [GQL_MAX_DEPTH] = 50, [GQL_MAX_FIELDS] = 10000,
-            [GQL_MAX_ALIASES] = 1000, [GQL_MAX_COMPLEXITY] = 1000000, [GQL_MAX_INTROSPECTION] = 2}};
+static const struct gql_limits graphql_limits = {.max = {[GQL_MAX_QUERY] = 1000000,
+                                                         [GQL_MAX_TOKENS] = 100000,
+                                                         [GQL_MAX_DEPTH] = 50,
+                                                         [GQL_MAX_FIELDS] = 10000,
+                                                         [GQL_MAX_ALIASES] = 1000,
+                                                         [GQL_MAX_COMPLEXITY] = 1000000,
+                                                         [GQL_MAX_INTROSPECTION] = 2}};
 
 /* The base with one more part; NULL with a reason. `part` (may be NULL) gets a reference. */
 MK_UNUSED static struct gql_schema *
-graphql_schema(const char *sdl, const struct mk_gql_resolver *resolvers, struct gql_part **part, struct mk_error *err)
+graphql_schema(const char *sdl, const struct mk_gql_resolver *resolvers, struct gql_part **part,
+               struct mk_error *err)
 {
-    struct gql_part *parts[2] = {gql_part_new("base", MK_GQL_ADMIN | MK_GQL_USER, gql_base_sdl, err)};
+    struct gql_part *parts[2] = {
+        gql_part_new("base", MK_GQL_ADMIN | MK_GQL_USER, gql_base_sdl, err)};
     struct gql_schema *s = NULL;
 
     assert_non_null(parts[0]);
@@ -44,7 +55,10 @@ MK_UNUSED static struct gql_prepared
 graphql_prepare(const struct gql_schema *s, const char *query, enum mk_gql_who who)
 {
     struct mk_gql_viewer viewer = {.size = sizeof(viewer), .who = who, .domain = "localhost"};
-    struct gql_request rq = {.query = mk_str_of(query), .viewer = &viewer, .api = &graphql_api, .limits = &graphql_limits};
+    struct gql_request rq = {.query = mk_str_of(query),
+                             .viewer = &viewer,
+                             .api = &graphql_api,
+                             .limits = &graphql_limits};
     struct gql_prepared p;
 
     gql_prepare(gql_schema_view(s, MK_GQL_ADMIN), &rq, &p);

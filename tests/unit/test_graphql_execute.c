@@ -4,10 +4,12 @@
 #include "graphql.h"
 
 static const char sdl[] =
-    "extend type AdminQuery { c: Category now: Int later(n: Int = 0): Int strict: Int! list: [Item] lists: [[Int!]!] }\n"
+    "extend type AdminQuery { c: Category now: Int later(n: Int = 0): Int strict: Int! list: "
+    "[Item] lists: [[Int!]!] }\n"
     "extend type AdminMutation { c: Category later(n: Int): Int strict(n: Int): Int! }\n"
     "extend type AdminSubscription { c: Source }\n"
-    "type Category { now: Int later(n: Int): Int strict(n: Int): Int! item: Item strictItem: Item! }\n"
+    "type Category { now: Int later(n: Int): Int strict(n: Int): Int! item: Item strictItem: Item! "
+    "}\n"
     "type Item { id: Int later: Int strict: Int! items: [Item!] }\n"
     "type Source { ticks(n: Int): Tick other: Tick } type Tick { n: Int later: Int }";
 
@@ -49,12 +51,23 @@ lists(struct mk_gql_field *f, void *arg)
     mk_gql_answer(f, json_pack("[[i, i], [i, s], [i]]", 1, 2, 3, "x", 4));
 }
 
-static const struct mk_gql_resolver resolvers[] = {
-    {"AdminQuery", "now", now}, {"AdminQuery", "later", later}, {"AdminQuery", "strict", later}, {"AdminQuery", "list", list},
-    {"AdminQuery", "lists", lists}, {"AdminMutation", "later", later}, {"AdminMutation", "strict", later},
-    {"Category", "now", now}, {"Category", "later", later}, {"Category", "strict", later}, {"Category", "item", item},
-    {"Category", "strictItem", item}, {"Item", "later", later}, {"Item", "strict", later}, {"Source", "ticks", later},
-    {"Tick", "later", later}, {NULL, NULL, NULL}};
+static const struct mk_gql_resolver resolvers[] = {{"AdminQuery", "now", now},
+                                                   {"AdminQuery", "later", later},
+                                                   {"AdminQuery", "strict", later},
+                                                   {"AdminQuery", "list", list},
+                                                   {"AdminQuery", "lists", lists},
+                                                   {"AdminMutation", "later", later},
+                                                   {"AdminMutation", "strict", later},
+                                                   {"Category", "now", now},
+                                                   {"Category", "later", later},
+                                                   {"Category", "strict", later},
+                                                   {"Category", "item", item},
+                                                   {"Category", "strictItem", item},
+                                                   {"Item", "later", later},
+                                                   {"Item", "strict", later},
+                                                   {"Source", "ticks", later},
+                                                   {"Tick", "later", later},
+                                                   {NULL, NULL, NULL}};
 
 static struct gql_schema *schema;
 static struct gql_part *part;
@@ -145,8 +158,10 @@ null_takes_what_is_still_waiting_with_it(void **state)
     answer(2, json_string("of no interest"));
     answer(1, graphql_api.error("x", "of no interest either", NULL));
     answer(0, json_integer(1));
-    assert_told(&text, "{\"errors\":[{\"message\":\"Cannot return null for non-nullable field Category.strict.\",\"locations\":"
-                       "[{\"line\":1,\"column\":13}],\"path\":[\"c\",\"strict\"],\"extensions\":{\"code\":\"null_value\"}}],"
+    assert_told(&text, "{\"errors\":[{\"message\":\"Cannot return null for non-nullable field "
+                       "Category.strict.\",\"locations\":"
+                       "[{\"line\":1,\"column\":13}],\"path\":[\"c\",\"strict\"],\"extensions\":{"
+                       "\"code\":\"null_value\"}}],"
                        "\"data\":{\"c\":null,\"now\":1}}");
 }
 
@@ -159,7 +174,8 @@ nothing_more_is_done_of_a_mutation_whose_data_is_null(void **state)
     graphql_begin(schema, "mutation { c { strict } a: strict b: later }", &text);
     answer(0, json_integer(1));
     answer(0, graphql_api.error("no", "No.", json_pack("{s:i}", "n", 5)));
-    assert_told(&text, "{\"errors\":[{\"message\":\"No.\",\"locations\":[{\"line\":1,\"column\":25}],\"path\":[\"a\"],"
+    assert_told(&text, "{\"errors\":[{\"message\":\"No.\",\"locations\":[{\"line\":1,\"column\":25}"
+                       "],\"path\":[\"a\"],"
                        "\"extensions\":{\"n\":5,\"code\":\"no\"}}],\"data\":null}");
 }
 
@@ -178,8 +194,10 @@ fields_inside_lists_are_asked_with_their_own_object(void **state)
 
         answer(0, json_integer(10 * id));
     }
-    assert_told(&text, "{\"data\":{\"list\":[{\"later\":10},null,{\"later\":20}],\"c\":{\"item\":{\"items\":"
-                       "[{\"later\":20,\"id\":2},{\"later\":30,\"id\":3}]}}}}");
+    assert_told(
+        &text,
+        "{\"data\":{\"list\":[{\"later\":10},null,{\"later\":20}],\"c\":{\"item\":{\"items\":"
+        "[{\"later\":20,\"id\":2},{\"later\":30,\"id\":3}]}}}}");
 }
 
 static void
@@ -187,8 +205,10 @@ a_list_of_strict_items_is_null_when_one_is_wrong(void **state)
 {
     (void)state;
     assert_answer(schema, "{ lists }",
-                  "{\"errors\":[{\"message\":\"Int cannot represent non-integer value: \\\"x\\\"\",\"locations\":[{\"line\":1,\"column\":3}],"
-                  "\"path\":[\"lists\",1,1],\"extensions\":{\"code\":\"output_coerce\"}}],\"data\":{\"lists\":null}}");
+                  "{\"errors\":[{\"message\":\"Int cannot represent non-integer value: "
+                  "\\\"x\\\"\",\"locations\":[{\"line\":1,\"column\":3}],"
+                  "\"path\":[\"lists\",1,1],\"extensions\":{\"code\":\"output_coerce\"}}],\"data\":"
+                  "{\"lists\":null}}");
 }
 
 static void
@@ -285,9 +305,10 @@ events_come_in_the_order_of_their_values(void **state)
     }
     mk_gql_answer(f, NULL);
     assert_int_equal(t.ended, 1);
-    assert_string_equal(mk_buf_cstr(&t.events), "{\"data\":{\"c\":{\"ticks\":{\"n\":1,\"later\":10}}}}\n"
-                                                "{\"data\":{\"c\":{\"ticks\":{\"n\":2,\"later\":20}}}}\n"
-                                                "{\"data\":{\"c\":{\"ticks\":{\"n\":3,\"later\":30}}}}\n");
+    assert_string_equal(mk_buf_cstr(&t.events),
+                        "{\"data\":{\"c\":{\"ticks\":{\"n\":1,\"later\":10}}}}\n"
+                        "{\"data\":{\"c\":{\"ticks\":{\"n\":2,\"later\":20}}}}\n"
+                        "{\"data\":{\"c\":{\"ticks\":{\"n\":3,\"later\":30}}}}\n");
     gql_subscription_end(&s);
     mk_buf_release(&t.events);
 }
@@ -308,7 +329,8 @@ what_waits_at_the_end_is_still_told(void **state)
     answer(0, json_integer(1));
     answer(0, json_integer(2));
     assert_int_equal(t.ended, 1);
-    assert_non_null(strstr(mk_buf_cstr(&t.events), "\"later\":2}}}}\n{\"errors\":[{\"message\":\"Over.\""));
+    assert_non_null(
+        strstr(mk_buf_cstr(&t.events), "\"later\":2}}}}\n{\"errors\":[{\"message\":\"Over.\""));
     gql_subscription_end(&s);
     mk_buf_release(&t.events);
 }

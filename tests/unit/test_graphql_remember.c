@@ -43,7 +43,8 @@ what_is_forgotten_is_forgotten(void **state)
     remember_forget(r, "a@x");
     assert_false(remember_knows(r, "a@x", "secret", 1));
     assert_true(remember_knows(r, "b@x", "secret", 1));
-    /* The old password was found to be right, but the new one was set before that could be noted. */
+    /* The old password was found to be right, but the new one was set before that could be noted.
+     */
     mark = remember_mark(r);
     remember_forget(r, "a@x");
     remember_note(r, "a@x", "secret", mark, 100);

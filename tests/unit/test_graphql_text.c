@@ -13,13 +13,22 @@ words_are_told_apart(void **state)
         const char *text;
         enum gql_token_kind kind;
         const char *value;
-    } words[] = {{"name", GQL_T_NAME, "name"},       {"_9", GQL_T_NAME, "_9"},           {"0", GQL_T_INT, "0"},
-                 {"-12", GQL_T_INT, "-12"},          {"1.50", GQL_T_FLOAT, "1.50"},      {"1e9", GQL_T_FLOAT, "1e9"},
-                 {"-1.2E-3", GQL_T_FLOAT, "-1.2E-3"}, {"\"a\\u0062\\n\"", GQL_T_STRING, "ab\n"},
-                 {"\"\"", GQL_T_STRING, ""},         {"\"\\u{10FFFF}\"", GQL_T_STRING, "\xf4\x8f\xbf\xbf"},
-                 {"\"\"\"x\"\"\"", GQL_T_BLOCK_STRING, "x"}, {"\"\"\"\n  a\n    b\n\n  c\n\"\"\"", GQL_T_BLOCK_STRING, "a\n  b\n\nc"},
-                 {"\"\"\"a\\\"\"\"b\"\"\"", GQL_T_BLOCK_STRING, "a\"\"\"b"}, {"\"\"\"a\r\nb\rc\"\"\"", GQL_T_BLOCK_STRING, "a\nb\nc"},
-                 {"...", GQL_T_SPREAD, NULL},        {"", GQL_T_EOF, NULL}};
+    } words[] = {{"name", GQL_T_NAME, "name"},
+                 {"_9", GQL_T_NAME, "_9"},
+                 {"0", GQL_T_INT, "0"},
+                 {"-12", GQL_T_INT, "-12"},
+                 {"1.50", GQL_T_FLOAT, "1.50"},
+                 {"1e9", GQL_T_FLOAT, "1e9"},
+                 {"-1.2E-3", GQL_T_FLOAT, "-1.2E-3"},
+                 {"\"a\\u0062\\n\"", GQL_T_STRING, "ab\n"},
+                 {"\"\"", GQL_T_STRING, ""},
+                 {"\"\\u{10FFFF}\"", GQL_T_STRING, "\xf4\x8f\xbf\xbf"},
+                 {"\"\"\"x\"\"\"", GQL_T_BLOCK_STRING, "x"},
+                 {"\"\"\"\n  a\n    b\n\n  c\n\"\"\"", GQL_T_BLOCK_STRING, "a\n  b\n\nc"},
+                 {"\"\"\"a\\\"\"\"b\"\"\"", GQL_T_BLOCK_STRING, "a\"\"\"b"},
+                 {"\"\"\"a\r\nb\rc\"\"\"", GQL_T_BLOCK_STRING, "a\nb\nc"},
+                 {"...", GQL_T_SPREAD, NULL},
+                 {"", GQL_T_EOF, NULL}};
 
     (void)state;
     for (size_t i = 0; i < MK_COUNT(words); i++) {
@@ -97,14 +106,16 @@ mistakes_are_told_where_they_are(void **state)
     static const struct {
         const char *text, *why;
         uint32_t at;
-    } bad[] = {{"{ a", "Syntax Error: Expected Name, found <EOF>.", 3},
-               {"{ a(b: ) }", "Syntax Error: Unexpected \")\".", 7},
-               {"{ a(b: 1.) }", "Syntax Error: Invalid number, expected digit but got: \")\".", 9},
-               {"{ a(b: \"x) }", "Syntax Error: Unterminated string.", 12},
-               {"{ a(b: \"\\q\") }", "Syntax Error: Invalid character escape sequence: \"\\q\".", 8},
-               {"{ a } }", "Syntax Error: Unexpected \"}\".", 6},
-               {"type T { a Int }", "Syntax Error: Expected \":\", found Name \"Int\".", 11},
-               {"enum E { true }", "Syntax Error: Name \"true\" is reserved and cannot be used for an enum value.", 9}};
+    } bad[] = {
+        {"{ a", "Syntax Error: Expected Name, found <EOF>.", 3},
+        {"{ a(b: ) }", "Syntax Error: Unexpected \")\".", 7},
+        {"{ a(b: 1.) }", "Syntax Error: Invalid number, expected digit but got: \")\".", 9},
+        {"{ a(b: \"x) }", "Syntax Error: Unterminated string.", 12},
+        {"{ a(b: \"\\q\") }", "Syntax Error: Invalid character escape sequence: \"\\q\".", 8},
+        {"{ a } }", "Syntax Error: Unexpected \"}\".", 6},
+        {"type T { a Int }", "Syntax Error: Expected \":\", found Name \"Int\".", 11},
+        {"enum E { true }",
+         "Syntax Error: Name \"true\" is reserved and cannot be used for an enum value.", 9}};
 
     (void)state;
     for (size_t i = 0; i < MK_COUNT(bad); i++) {

@@ -258,6 +258,8 @@ struct client {
     uint64_t deadline;   /* of the log-in or of the closing */
     bool sm_on;
     uint32_t sm_in, sm_out, sm_acked, sm_since;
+    uint32_t sm_asked;      /* stanzas in front of the <r/> that is timed … */
+    uint64_t sm_asked_at;   /* … since then; 0: none */
     uint8_t *contacts; /* roster.c: a byte for each member of the group */
 };
 
@@ -363,6 +365,7 @@ struct result {
     uint64_t sent, received; /* inside the measured interval */
     struct tally whole;      /* with warm-up and drain */
     struct hist latency;
+    struct hist acked; /* from <r/> until an acknowledgement of all in front of it */
     uint64_t cpu_ns;
     uint64_t own_cpu_ns;
     uint64_t errors[ERR_COUNT];
@@ -415,6 +418,13 @@ bench_delivered(struct bench *b, uint64_t sent_at)
     b->tally.received++;
     if (b->measuring)
         hist_add(&b->result->latency, b->now > sent_at ? b->now - sent_at : 0);
+}
+
+static inline void
+bench_acked(struct bench *b, uint64_t asked_at)
+{
+    if (b->measuring)
+        hist_add(&b->result->acked, b->now > asked_at ? b->now - asked_at : 0);
 }
 
 /* ---- report.c ---------------------------------------------------------------------------- */

@@ -125,6 +125,7 @@ client_start(struct client *c)
     c->tls_on = c->authenticated = c->session_needed = c->was_online = false;
     c->sm_on = false;
     c->sm_in = c->sm_out = c->sm_acked = c->sm_since = 0;
+    c->sm_asked_at = 0;
     c->raw_round = 0;
     c->started = now_ns();
     c->deadline = c->started + (uint64_t)(b->opt.timeout * 1e9);
@@ -172,6 +173,10 @@ client_ask_ack(struct client *c)
     if (!c->sm_on || c->state != CLIENT_ONLINE)
         return;
     c->sm_since = 0;
+    if (c->sm_asked_at == 0) {
+        c->sm_asked = c->sm_out;
+        c->sm_asked_at = now_ns();
+    }
     c->bench->tally.sm_r_sent++;
     write_or_fail(c, ask, sizeof(ask) - 1);
 }
@@ -257,6 +262,10 @@ handle_nonza(struct client *c, const struct element *el)
         if (element_attr(el, "h", h, sizeof(h)))
             c->sm_acked = (uint32_t)strtoul(h, NULL, 10);
         c->bench->tally.sm_a_received++;
+        if (c->sm_asked_at && (int32_t)(c->sm_acked - c->sm_asked) >= 0) {
+            bench_acked(c->bench, c->sm_asked_at);
+            c->sm_asked_at = 0;
+        }
         return true;
     }
     return false;

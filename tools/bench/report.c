@@ -195,8 +195,10 @@ put_memory(struct json *j, const struct options *o, const struct result *r)
 }
 
 static void
-put_sm(struct json *j, const struct options *o, const struct tally *t)
+put_sm(struct json *j, const struct options *o, const struct result *r)
 {
+    const struct tally *t = &r->whole;
+
     if (o->sm_every == 0)
         return;
     open_object(j, "sm", '{');
@@ -205,6 +207,7 @@ put_sm(struct json *j, const struct options *o, const struct tally *t)
     put_count(j, "r_received", t->sm_r_received);
     put_count(j, "a_sent", t->sm_a_sent);
     put_count(j, "unacked", t->sm_unacked);
+    put_latency(j, "acked_us", &r->acked);
     close_object(j, '}');
 }
 
@@ -252,7 +255,7 @@ put_result(struct json *j, const char *key, const struct options *o, const struc
         put_latency(j, "latency_us", &r->connect);
         close_object(j, '}');
     }
-    put_sm(j, o, t);
+    put_sm(j, o, r);
     put_errors(j, r);
     close_object(j, '}');
 }

@@ -123,7 +123,8 @@ char *type_text(const json_t *type);
 json_t *value_parse(const struct schema *schema, const json_t *type, const char *text, char **why);
 
 /* -- secret.c */
-/* The content of a file without its last line end; "-" is standard input, asked for without echo at a terminal. NULL: said why. */
+/* The content of a file without its last line end; "-" is standard input, asked for without echo at a terminal. NULL: it
+ * has said why. */
 char *read_value_file(const char *path, const char *what);
 
 /* -- document.c */

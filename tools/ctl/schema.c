@@ -15,7 +15,8 @@
 
 static const char introspection[] =
     "{ __schema { queryType { name } mutationType { name } subscriptionType { name } types { kind name description"
-    " fields(includeDeprecated: true) { name description args(includeDeprecated: true) { ...V } type { ...T } } inputFields { ...V }"
+    " fields(includeDeprecated: true) { name description args(includeDeprecated: true) { ...V } type { ...T } }"
+    " inputFields { ...V }"
     " enumValues(includeDeprecated: true) { name description } possibleTypes { name } } } }"
     " fragment V on __InputValue { name description defaultValue type { ...T } }"
     " fragment T on __Type { kind name ofType { kind name ofType { kind name ofType { kind name"

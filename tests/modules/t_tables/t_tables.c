@@ -16,9 +16,12 @@
 #define VALUE 160           /* with group and key: records of 196 bytes */
 #define BATCH 1000
 #define TIMEOUT_MS 60000
+#define STEADY_WRITERS 4
+#define STEADY_PAUSE 1      /* ms between the writes of one of them, so that the machine is not full */
 
 struct conf {
     int64_t nodes, many, depth, single, writers, each;
+    uint64_t steady;
 };
 
 static const struct mk_option options[] = {
@@ -28,6 +31,8 @@ static const struct mk_option options[] = {
     MK_OPTION_INT(struct conf, single, "0", "0", "10000000", 0, "records to insert one after the other"),
     MK_OPTION_INT(struct conf, writers, "64", "1", "10000", 0, "writers at a time of the third phase"),
     MK_OPTION_INT(struct conf, each, "0", "0", "10000000", 0, "records that each of them inserts"),
+    MK_OPTION_PERIOD(struct conf, steady, "0", "0", "10m", 0,
+                     "how long afterwards a few writers change records of theirs, one after the other"),
     MK_OPTION_END};
 
 struct bench {
@@ -40,7 +45,7 @@ struct bench {
     int64_t begun, sent_at;
     int64_t left, under_way;
     int64_t *latencies;
-    size_t latency_count;
+    size_t latency_count, latency_room;
     char value[VALUE];
 };
 
@@ -70,6 +75,91 @@ make_record(struct bench *b, char text[64])
     return (struct mk_record){.group = {text, 20}, .key = {text + 20, 16}, .value = {b->value, VALUE}};
 }
 
+/* -- a few, for a time -------------------------------------------------------------------------- */
+
+struct steady {
+    struct bench *b;
+    unsigned index;
+    int64_t sent_at;
+};
+
+static int
+by_size(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void
+add_latency(struct bench *b, int64_t us)
+{
+    if (b->latency_count == b->latency_room) {
+        b->latency_room = b->latency_room ? b->latency_room * 2 : 1024;
+        b->latencies = mk_realloc(b->latencies, b->latency_room * sizeof(*b->latencies));
+    }
+    b->latencies[b->latency_count++] = us;
+}
+
+static void
+steady_end(struct steady *s)
+{
+    struct bench *b = s->b;
+    size_t n = b->latency_count;
+
+    mk_free(s);
+    if (--b->under_way > 0)
+        return;
+    qsort(b->latencies, n, sizeof(*b->latencies), by_size);
+    mk_log(b->module, MK_LOG_INFO, "bench.steady", "steady: p99.9 %lld us, longest %lld us, %zu inserts",
+           (long long)b->latencies[n * 999 / 1000], (long long)b->latencies[n - 1], n);
+}
+
+static void steady_next(void *arg);
+
+static void
+steady_done(enum mk_table_result result, void *arg)
+{
+    struct steady *s = arg;
+    struct bench *b = s->b;
+
+    MK_ASSERT(result == MK_TABLE_OK);
+    add_latency(b, mk_time_us() - s->sent_at);
+    if (mk_time_us() - b->begun >= (int64_t)conf_of(b)->steady * 1000)
+        steady_end(s);
+    else if (!mk_timer_new(b->module, STEADY_PAUSE, steady_next, s))
+        MK_BUG("no timer");
+}
+
+static void
+steady_next(void *arg)
+{
+    struct steady *s = arg;
+    struct bench *b = s->b;
+    char text[64];
+    int len = snprintf(text, sizeof(text), "steady%014u%016u", s->index, s->index);
+
+    s->sent_at = mk_time_us();
+    b->tables->insert(b->table, (struct mk_str){text, 20}, (struct mk_str){text + 20, (size_t)len - 20},
+                      (struct mk_str){b->value, VALUE}, TIMEOUT_MS, steady_done, s);
+}
+
+static void
+steady_begin(struct bench *b)
+{
+    if (conf_of(b)->steady == 0)
+        return;
+    b->latency_count = 0;
+    b->begun = mk_time_us();
+    b->under_way = STEADY_WRITERS;
+    for (unsigned i = 0; i < STEADY_WRITERS; i++) {
+        struct steady *s = mk_alloc(sizeof(*s));
+
+        *s = (struct steady){b, i, 0};
+        steady_next(s);
+    }
+}
+
 /* -- 64 at a time ---------------------------------------------------------------------------- */
 
 static void
@@ -87,8 +177,10 @@ writer_next(enum mk_table_result result, void *arg)
         return;
     }
     mk_free(w);
-    if (--b->under_way == 0)
-        mk_log(b->module, MK_LOG_INFO, "bench.end", "writers: %lld us", (long long)(mk_time_us() - b->begun));
+    if (--b->under_way > 0)
+        return;
+    mk_log(b->module, MK_LOG_INFO, "bench.end", "writers: %lld us", (long long)(mk_time_us() - b->begun));
+    steady_begin(b);
 }
 
 static void
@@ -108,21 +200,13 @@ writers_begin(struct bench *b)
 
 /* -- one after the other ---------------------------------------------------------------------- */
 
-static int
-by_size(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 static void
 single_done(enum mk_table_result result, void *arg)
 {
     struct bench *b = arg;
 
     MK_ASSERT(result == MK_TABLE_OK);
-    b->latencies[b->latency_count++] = mk_time_us() - b->sent_at;
+    add_latency(b, mk_time_us() - b->sent_at);
     single_next(b);
 }
 
@@ -152,7 +236,6 @@ static void
 single_begin(struct bench *b)
 {
     b->left = conf_of(b)->single;
-    b->latencies = mk_zalloc(((size_t)b->left + 1) * sizeof(*b->latencies));
     b->begun = mk_time_us();
     single_next(b);
 }

@@ -167,8 +167,12 @@ listen_tls = *:5223
 listen = *:5280
 [health]
 
+[metrics]
+listen = *:9091
+
 [graphql]
 user_listen = *:5561
+[admin]
 
 [router]
 {{- if eq .Values.volatileDatabase "cets" }}
