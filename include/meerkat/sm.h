@@ -31,25 +31,5 @@ struct mk_ev_session_arrives {
 /* Told before anybody can send to the session. */
 MK_NOTICE(session_arrives, struct mk_ev_session_arrives)
 
-/* How draining ended: what went to other nodes, and what was ended because it could not. */
-struct mk_drained {
-    uint32_t size;
-    bool begun;                     /* false: there is no other node, nothing was done */
-    uint64_t moved, ended;
-};
-
-#define MK_SM_ABI 1
-/* Service "sm". */
-struct mk_sm {
-    uint32_t size;
-    void *self;
-    /*
-     * Empties this node, for maintenance: it takes no new clients from now on and is not ready any more; sessions that can
-     * resume go to other nodes; within option drain_timeout, then those that are left end, as when the server stops. Only a
-     * restart makes it serve again. fn runs once, on this worker. Worker.
-     */
-    void (*drain)(void *self, void (*fn)(const struct mk_drained *drained, void *arg), void *arg);
-};
-
 MK_END
 #endif

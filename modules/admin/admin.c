@@ -6,8 +6,6 @@
  */
 #include "config.h"
 
-#include <meerkat/sm.h>
-
 #include "internal.h"
 
 static const struct mk_option options[] = {
@@ -54,7 +52,6 @@ start(struct mk_module *m, struct mk_error *err)
 
     (void)err;
     mk_auth_backends_get(m, &a->auth);
-    __atomic_store_n(&a->sm, mk_service_nth(m, "sm", MK_SM_ABI, 0), __ATOMIC_RELEASE);
     __atomic_store_n(&a->presence, mk_service_nth(m, "presence", MK_PRESENCE_ABI, 0), __ATOMIC_RELEASE);
     return 0;
 }
@@ -68,5 +65,5 @@ unload(struct mk_module *m)
 MK_MODULE(.name = "admin", .version = "1.0",
           .summary = "the API of administrators and users: accounts, sessions, stanzas, the server",
           .depends = (const char *const[]){"graphql", "sessions", "c2s", NULL},
-          .after = (const char *const[]){"auth", "presence", "cluster", "sm", NULL}, .options = options,
+          .after = (const char *const[]){"auth", "presence", "cluster", NULL}, .options = options,
           .conf_size = sizeof(struct admin_conf), .init = init, .start = start, .unload = unload);

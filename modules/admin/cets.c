@@ -9,13 +9,11 @@
 #include <stdlib.h>
 
 #include <meerkat/cets.h>
-#include <meerkat/sm.h>
 
 #include "internal.h"
 
 static const char sdl[] =
     "extend type AdminQuery { \"Replicated tables\" cets: CETSAdminQuery \"The nodes of the cluster\" cluster: ClusterAdminQuery }\n"
-    "extend type AdminMutation { \"The nodes of the cluster\" cluster: ClusterAdminMutation }\n"
     "\"A replicated table\"\n"
     "type CETSTableInfo {\n"
     "  tableName: String\n"
@@ -57,11 +55,6 @@ static const char sdl[] =
     "\"The nodes of the cluster\"\n"
     "type ClusterAdminQuery @protected {\n"
     "  \"The nodes of the cluster, this one first\" nodes: [ClusterNode!] @protected(type: GLOBAL)\n"
-    "}\n"
-    "\"The nodes of the cluster\"\n"
-    "type ClusterAdminMutation @protected {\n"
-    "  \"Empty a node before maintenance: it takes no new clients, sessions that can resume go to other nodes, and what is left is ended\"\n"
-    "  drain(\"Name; without one, this node\" node: String): String @protected(type: GLOBAL)\n"
     "}\n";
 
 /* -- lists of names ---------------------------------------------------------------------------- */
@@ -337,63 +330,12 @@ nodes(struct mk_gql_field *f, void *arg)
     a->cets->overview(a->cets->self, a->module, on_nodes, f);
 }
 
-/* -- drain -------------------------------------------------------------------------------------- */
-
-static void
-on_drained(const struct mk_drained *d, void *arg)
-{
-    node_answer(arg, json_pack("{s:b,s:I,s:I}", "begun", d->begun, "moved", (json_int_t)d->moved, "ended",
-                               (json_int_t)d->ended));
-}
-
-void
-on_drain(struct node_request *r)
-{
-    struct admin *a = node_request_admin(r);
-    const struct mk_sm *sm = __atomic_load_n(&a->sm, __ATOMIC_ACQUIRE);
-
-    if (sm) {
-        mk_log(a->module, MK_LOG_INFO, "admin.drain", "an administrator empties this node");
-        sm->drain(sm->self, on_drained, r);
-    } else {
-        node_answer(r, json_pack("{s:b}", "begun", 0));
-    }
-}
-
-static void
-on_node_drained(const json_t *answer, void *arg)
-{
-    struct mk_gql_field *f = arg;
-
-    if (!answer)
-        mk_gql_fail(f, "node_is_gone", "The node went before it was done");
-    else if (!json_is_true(json_object_get(answer, "begun")))
-        mk_gql_fail(f, "not_possible", "There is no other node that could take the sessions, or no stream management (module sm)");
-    else
-        answer_text(f, "Drained: %lld sessions went to other nodes, %lld were ended",
-                    (long long)json_integer_value(json_object_get(answer, "moved")),
-                    (long long)json_integer_value(json_object_get(answer, "ended")));
-}
-
-static void
-drain(struct mk_gql_field *f, void *arg)
-{
-    const char *name = mk_gql_string(f, "node");
-    uint32_t node = 0;
-
-    if (name && !node_number(arg, name, &node))
-        mk_gql_fail(f, "not_in_cluster", "There is no such node in the cluster");
-    else
-        node_ask(arg, node, "drain", json_object(), on_node_drained, f);
-}
-
 /* ------------------------------------------------------------------------------------------------ */
 
 static const struct mk_gql_resolver resolvers[] = {
     {"CETSAdminQuery", "tableInfo", table_info},
     {"CETSAdminQuery", "systemInfo", system_info},
     {"ClusterAdminQuery", "nodes", nodes},
-    {"ClusterAdminMutation", "drain", drain},
     {0}};
 
 int

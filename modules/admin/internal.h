@@ -19,7 +19,6 @@ struct admin_conf {
 };
 
 struct mk_cets;
-struct mk_sm;
 
 struct admin {
     struct mk_module *module;
@@ -30,7 +29,6 @@ struct admin {
     const struct mk_cluster *cluster;       /* NULL: one node */
     struct mk_cluster_channel *channel;
     const struct mk_cets *cets;             /* NULL: tables of one node */
-    const struct mk_sm *sm;                 /* atomic; NULL: not loaded */
     struct mk_auth_backends auth;
     unsigned slot;                          /* of sessions that this module has made (stanza.c, subscribe.c) */
 };
@@ -96,7 +94,6 @@ void on_with_status(struct node_request *r);    /* status.c */
 void on_kick(struct node_request *r);           /* kick.c */
 void on_set_presence(struct node_request *r);   /* set_presence.c */
 void on_metrics(struct node_request *r);        /* metric.c */
-void on_drain(struct node_request *r);          /* cets.c */
 
 /* -- scan.c: the table of all sessions, walked beside the workers */
 

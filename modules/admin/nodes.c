@@ -26,7 +26,7 @@ static const struct {
     void (*fn)(struct node_request *r);
 } handlers[] = {
     {"look", on_look}, {"with_status", on_with_status}, {"kick", on_kick}, {"set_presence", on_set_presence},
-    {"metrics", on_metrics}, {"drain", on_drain},
+    {"metrics", on_metrics},
 };
 
 const json_t *

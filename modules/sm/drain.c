@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
-/* Draining a node that goes on running: service "sm". What a node does that stops is in handover.c. */
+/* Draining a node that goes on running. What a node does that stops is in handover.c. */
 #include "internal.h"
 
 #include <meerkat/admin.h>
@@ -12,10 +12,10 @@ struct drain {
     struct mk_worker *back;
     uint64_t until;
     struct mk_timer *timer;
-    struct mk_drained result;
+    struct sm_drained result;
     size_t workers;                 /* that still end sessions */
     uint64_t ended;                 /* atomic */
-    void (*fn)(const struct mk_drained *drained, void *arg);
+    sm_drained_fn fn;
     void *arg;
 };
 
@@ -23,7 +23,7 @@ static void
 tell(struct drain *d)
 {
     mk_log(d->m->module, MK_LOG_INFO, "sm.drained", "drained: %llu sessions went to other nodes, %llu were ended",
-           (unsigned long long)d->result.moved, (unsigned long long)d->result.ended);
+           d->result.moved, d->result.ended);
     d->fn(&d->result, d->arg);
     mk_module_leave(d->m->module);
     mk_free(d);
@@ -66,7 +66,7 @@ look(void *arg)
     if (__atomic_load_n(&d->m->to_drain, __ATOMIC_ACQUIRE) > 0 && mk_now_ms() < d->until)
         return;
     mk_timer_free(&d->timer);
-    d->result.moved = (uint64_t)__atomic_load_n(&d->m->drained, __ATOMIC_ACQUIRE);
+    d->result.moved = (unsigned long long)__atomic_load_n(&d->m->drained, __ATOMIC_ACQUIRE);
     d->workers = mk_worker_count();
     for (size_t i = 0; i < mk_worker_count(); i++)
         mk_post(d->m->module, mk_worker_nth(i), end_rest, d);
@@ -93,13 +93,12 @@ begun(void *arg)
         tell(d);
 }
 
-static void
-svc_drain(void *self, void (*fn)(const struct mk_drained *drained, void *arg), void *arg)
+void
+sm_drain_run(struct sm_module *m, sm_drained_fn fn, void *arg)
 {
-    struct sm_module *m = self;
     struct drain *d = mk_zalloc(sizeof(*d));
 
-    *d = (struct drain){.m = m, .back = mk_worker_self(), .result.size = sizeof(d->result), .fn = fn, .arg = arg};
+    *d = (struct drain){.m = m, .back = mk_worker_self(), .fn = fn, .arg = arg};
     mk_module_enter(m->module);
     mk_on_main(m->module, begin, begun, d);
 }
@@ -115,8 +114,7 @@ is_draining(void *arg)
 int
 sm_drain_init(struct sm_module *m, struct mk_error *err)
 {
-    m->service = (struct mk_sm){.size = sizeof(m->service), .self = m, .drain = svc_drain};
     if (mk_ready_add(m->module, "sessions", is_draining, m) < 0)
         return mk_fail(err, "the readiness check cannot be registered");
-    return mk_service_provide(m->module, "sm", MK_SM_ABI, &m->service, err);
+    return 0;
 }

@@ -103,7 +103,7 @@ struct sm_module {
     const struct mk_router *router;     /* … and this as well */
     struct mk_cluster_channel *channel;
     struct mk_hook *leaves, *arrives;
-    struct mk_sm service;
+    struct mk_cluster_channel *drains;  /* requests to drain */
     bool draining;                  /* atomic: this node stops and takes no sessions */
     int64_t drained;                /* atomic: sessions that went to another node when this one stopped */
     int64_t to_drain;               /* atomic: sessions that are not at another node yet */
@@ -180,8 +180,22 @@ void sm_drain(struct sm_module *m);
 /* Refuses new clients and begins to hand sessions over; false: there is no other node. Main thread. */
 bool sm_drain_begin(struct sm_module *m);
 
-/* drain.c: service "sm" */
+/* drain.c */
+struct sm_drained {
+    bool begun;                         /* false: there is no other node, nothing was done */
+    unsigned long long moved, ended;
+};
+typedef void (*sm_drained_fn)(const struct sm_drained *drained, void *arg);
+/*
+ * Empties this node, for maintenance: it takes no new clients from now on and is not ready any more; sessions that can resume go to
+ * other nodes; those that are left after option drain_timeout end, as when the server stops. Only a restart makes it serve
+ * again. fn runs once, on this worker. Worker.
+ */
+void sm_drain_run(struct sm_module *m, sm_drained_fn fn, void *arg);
 int sm_drain_init(struct sm_module *m, struct mk_error *err) MK_NODISCARD;
+
+/* api.c: category cluster of the GraphQL API, as far as it is ours */
+int sm_api(struct sm_module *m, struct mk_error *err) MK_NODISCARD;
 enum sm_taken { SM_TAKEN, SM_NOT_FOUND, SM_BUSY };
 typedef void (*sm_taken_fn)(enum sm_taken result, mk_session_id here, void *arg);
 /* Asks a node for its session `there`, if that has this token; done is told on this worker what it is called here. */

@@ -207,7 +207,9 @@ init(struct mk_module *module, struct mk_error *err)
     m->arrives = mk_define_session_arrives(module, NULL, NULL);
     if (sm_handover_init(m, err) < 0)
         return -1;
-    return sm_drain_init(m, err);
+    if (sm_drain_init(m, err) < 0)
+        return -1;
+    return sm_api(m, err);
 }
 
 /*
@@ -247,7 +249,6 @@ unload(struct mk_module *module)
 MK_MODULE(.name = "sm", .version = "1.0",
           .summary = "XEP-0198: stream management, resumption of sessions",
           .depends = (const char *const[]){"c2s", NULL},
-          .after = (const char *const[]){"sasl", "presence", "roster", "offline", "mam", "health", NULL},
-          .provides = (const char *const[]){"sm", NULL}, .options = options,
-          .conf_size = sizeof(struct sm_conf), .init = init, .stop = stop,
+          .after = (const char *const[]){"sasl", "presence", "roster", "offline", "mam", "health", "graphql", NULL},
+          .options = options, .conf_size = sizeof(struct sm_conf), .init = init, .stop = stop,
           .unload = unload);
