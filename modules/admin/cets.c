@@ -58,8 +58,12 @@ static const char sdl[] =
     "type ClusterAdminQuery @protected {\n"
     "  \"The nodes of the cluster, this one first\" nodes: [ClusterNode!] @protected(type: GLOBAL)\n"
     "}\n"
+    "\"How a node reloaded its configuration\"\n"
+    "type ClusterReload { node: String! \"Null: it went well; else nothing was changed there\" error: String }\n"
     "\"The nodes of the cluster\"\n"
     "type ClusterAdminMutation @protected {\n"
+    "  \"Every node reads its configuration files again; a wrong one changes nothing at its node\"\n"
+    "  reload: [ClusterReload!] @protected(type: GLOBAL)\n"
     "  \"Empty a node before maintenance: it takes no new clients, sessions that can resume go to other nodes, and what is left is ended\"\n"
     "  drain(\"Name; without one, this node\" node: String): String @protected(type: GLOBAL)\n"
     "}\n";
@@ -387,12 +391,34 @@ drain(struct mk_gql_field *f, void *arg)
         node_ask(arg, node, "drain", json_object(), on_node_drained, f);
 }
 
+/* -- reload ------------------------------------------------------------------------------------- */
+
+static void
+on_reloaded(const struct mk_cluster_reload *all, size_t count, void *arg)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:s,s:s?}", "node", all[i].name, "error", all[i].error));
+    mk_gql_answer(arg, list);
+}
+
+static void
+reload(struct mk_gql_field *f, void *arg)
+{
+    struct admin *a = arg;
+
+    mk_log(a->module, MK_LOG_INFO, "admin.reload", "an administrator reloads the configuration of all nodes");
+    a->cluster->reload(a->cluster->self, a->module, on_reloaded, f);
+}
+
 /* ------------------------------------------------------------------------------------------------ */
 
 static const struct mk_gql_resolver resolvers[] = {
     {"CETSAdminQuery", "tableInfo", table_info},
     {"CETSAdminQuery", "systemInfo", system_info},
     {"ClusterAdminQuery", "nodes", nodes},
+    {"ClusterAdminMutation", "reload", reload},
     {"ClusterAdminMutation", "drain", drain},
     {0}};
 
