@@ -39,6 +39,15 @@ struct mk_cluster_node {
     uint64_t records;
 };
 
+/* How the reload of a node went: `error` NULL: well. */
+struct mk_cluster_reload {
+    const char *name;
+    uint32_t number;
+    const char *error;
+};
+/* All nodes, this one first; valid during the call. */
+typedef void (*mk_cluster_reloaded_fn)(const struct mk_cluster_reload *nodes, size_t count, void *arg);
+
 #define MK_CLUSTER_ABI 1
 #define MK_CLUSTER_DATA_MAX (2u << 20)
 
@@ -72,6 +81,9 @@ struct mk_cluster {
      * under locks, and must only post. In init.
      */
     void (*on_void)(struct mk_cluster_channel *channel, void (*fn)(uint32_t node, bool gone, void *arg));
+    /* Every node that is not gone reads its configuration anew (admin.h: mk_admin_reload). fn is called once, on this worker,
+     * later, when all have answered or are gone. Module `m` is busy until then. Worker. */
+    void (*reload)(void *self, struct mk_module *m, mk_cluster_reloaded_fn fn, void *arg);
 };
 
 /* The service, in init; NULL on a server of one node. */

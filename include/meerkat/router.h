@@ -141,6 +141,13 @@ struct mk_sessions {
     void (*each_session)(void *self,
                          bool (*fn)(struct mk_str account, const struct mk_resource *r, void *arg),
                          void *arg);
+    /*
+     * Ends a resource wherever it is: its stream with this error (a condition of RFC 6120 §4.9.3) and text (may be NULL).
+     * done(found, arg) (may be NULL) is called once, later, on this worker; not found: it was gone already, or so is its node.
+     * Strings are copied. Worker.
+     */
+    void (*end)(void *self, const struct mk_resource *r, const char *condition, const char *text,
+                void (*done)(bool found, void *arg), void *arg);
 };
 
 MK_END

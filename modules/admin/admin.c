@@ -65,5 +65,5 @@ unload(struct mk_module *m)
 MK_MODULE(.name = "admin", .version = "1.0",
           .summary = "the API of administrators and users: accounts, sessions, stanzas, the server",
           .depends = (const char *const[]){"graphql", "sessions", "c2s", NULL},
-          .after = (const char *const[]){"auth", "presence", "cluster", NULL}, .options = options,
+          .after = (const char *const[]){"auth", "presence", "cluster", "sm", NULL}, .options = options,
           .conf_size = sizeof(struct admin_conf), .init = init, .start = start, .unload = unload);

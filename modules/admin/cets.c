@@ -55,7 +55,13 @@ static const char sdl[] =
     "\"The nodes of the cluster\"\n"
     "type ClusterAdminQuery @protected {\n"
     "  \"The nodes of the cluster, this one first\" nodes: [ClusterNode!] @protected(type: GLOBAL)\n"
-    "}\n";
+    "}\n"
+    "\"How a node reloaded its configuration\"\n"
+    "type ClusterReload { node: String! \"Null: it went well; else nothing was changed there\" error: String }\n";
+
+#define RELOAD                                                                                     \
+    "  \"Every node reads its configuration files again; a wrong one changes nothing at its node\"\n" \
+    "  reload: [ClusterReload!] @protected(type: GLOBAL)\n"
 
 /* -- lists of names ---------------------------------------------------------------------------- */
 
@@ -330,6 +336,27 @@ nodes(struct mk_gql_field *f, void *arg)
     a->cets->overview(a->cets->self, a->module, on_nodes, f);
 }
 
+/* -- reload ------------------------------------------------------------------------------------- */
+
+static void
+on_reloaded(const struct mk_cluster_reload *all, size_t count, void *arg)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:s,s:s?}", "node", all[i].name, "error", all[i].error));
+    mk_gql_answer(arg, list);
+}
+
+static void
+reload(struct mk_gql_field *f, void *arg)
+{
+    struct admin *a = arg;
+
+    mk_log(a->module, MK_LOG_INFO, "admin.reload", "an administrator reloads the configuration of all nodes");
+    a->cluster->reload(a->cluster->self, a->module, on_reloaded, f);
+}
+
 /* ------------------------------------------------------------------------------------------------ */
 
 static const struct mk_gql_resolver resolvers[] = {
@@ -338,11 +365,28 @@ static const struct mk_gql_resolver resolvers[] = {
     {"ClusterAdminQuery", "nodes", nodes},
     {0}};
 
+/* Module sm, where it is, has made the type with its command `drain`. */
+static int
+add_reload(struct admin *a, struct mk_error *err)
+{
+    static const char more[] = "extend type ClusterAdminMutation {" RELOAD "}\n";
+    static const char whole[] = "extend type AdminMutation { \"The nodes of the cluster\" cluster: ClusterAdminMutation }\n"
+                                "\"The nodes of the cluster\"\n"
+                                "type ClusterAdminMutation @protected {" RELOAD "}\n";
+    static const struct mk_gql_resolver own[] = {{"ClusterAdminMutation", "reload", reload}, {0}};
+
+    if (a->gql->add(a->gql->self, a->module, MK_GQL_ADMIN, more, own, a, NULL) == 0)
+        return 0;
+    return a->gql->add(a->gql->self, a->module, MK_GQL_ADMIN, whole, own, a, err);
+}
+
 int
 cets_category(struct admin *a, struct mk_error *err)
 {
     a->cets = mk_service_nth(a->module, "cets", MK_CETS_ABI, 0);
     if (!a->cets)
         return 0;
-    return a->gql->add(a->gql->self, a->module, MK_GQL_ADMIN, sdl, resolvers, a, err);
+    if (a->gql->add(a->gql->self, a->module, MK_GQL_ADMIN, sdl, resolvers, a, err) < 0)
+        return -1;
+    return add_reload(a, err);
 }

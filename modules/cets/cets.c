@@ -165,8 +165,8 @@ note_peer(struct cets *c, enum replica_note what, struct peer *peer)
             m->unreachable_since = 0;
             m->reported = false;
         }
-        mk_log(c->module, MK_LOG_INFO, "cets.joined", "node '%s' (number %u) joined: %zu records of its own",
-               v.name, v.number, v.records);
+        mk_log(c->module, MK_LOG_INFO, "cets.joined", "node '%s' (number %u) joined after %llu ms: %zu records of its own",
+               v.name, v.number, (unsigned long long)(mk_now_ms() - v.connected), v.records);
         compare_with(c, &v);
         tell_event("node_joined", v.name);
         break;
@@ -286,15 +286,16 @@ say_when_ready(struct cets *c)
         return;
     pthread_mutex_lock(&c->lock);
     ready = c->joined && replica_ready(c->replica);
-    for (const struct mk_table *t = c->tables; t; t = t->next)
+    for (const struct mk_table *t = c->tables; ready && t; t = t->next) {
         records += mk_store_count(t->store);
+        tell_event("table_in_sync", replica_table_name(c->replica, t->index));
+    }
     pthread_mutex_unlock(&c->lock);
     if (!ready)
         return;
     __atomic_store_n(&c->said_ready, true, __ATOMIC_RELEASE);
     mk_log(c->module, MK_LOG_INFO, "cets.in_sync", "in sync with the cluster after %llu ms: %zu records",
            (unsigned long long)(mk_now_ms() - c->started), records);
-    tell_event("table_in_sync", "");
 }
 
 static void
@@ -556,6 +557,8 @@ init(struct mk_module *m, struct mk_error *err)
         return -1;
     if (mk_ready_add(m, "cluster", not_ready, c) < 0)
         return mk_fail(err, "cannot add the check of readiness");
+    if (reload_init(c, err) < 0)
+        return -1;
     return mk_service_provide(m, "tables", MK_TABLES_ABI, &c->tables_service, err);
 }
 
@@ -638,6 +641,7 @@ unload(struct mk_module *m)
 
     tls_release(c);
     messages_release(c);
+    traffic_release(c);
     tables_release(c);
     replica_free(&c->replica);
     pthread_mutex_destroy(&c->lock);

@@ -54,6 +54,20 @@ struct wait {
     enum mk_table_result result;
 };
 
+/* What went over the links with a node of this name. */
+struct traffic {
+    struct traffic *next;
+    struct cets *cets;
+    char *name;
+    uint64_t in, out, links;        /* atomic */
+};
+
+/* A reload that another node waits for. */
+struct reload_call {
+    struct cets *cets;
+    struct mk_cluster_call *call;
+};
+
 struct conn {
     struct conn *next;
     struct cets *cets;
@@ -68,6 +82,7 @@ struct conn {
     size_t in_done, out_done;
     bool awake;                     /* under the lock: the replica or a queue has something */
     bool closing, greeted;
+    struct traffic *traffic;        /* NULL before the greeting, or when there are too many names */
     char why[120];                  /* it closes */
     char name[MK_NODE_NAME_MAX + 1];    /* whom it was dialled for */
     char address[64];
@@ -108,6 +123,7 @@ struct cets {
     struct queue *queues;           /* by peer; under the lock */
     uint64_t epochs;                /* numbers for them; under the lock */
     struct mk_cluster_channel *channels;    /* under the lock */
+    struct mk_cluster_channel *reload_channel;
     bool flush_due;                 /* under the lock: a flush is on its way */
     bool joined;                    /* this node has its number */
     bool stopping;              /* atomic */
@@ -123,6 +139,7 @@ struct cets {
     size_t strangers;               /* connections without a greeting */
     struct member *members;
     size_t member_count;
+    struct traffic *traffic;
     char own_address[300];          /* as the discovery has it; "" before */
     uint32_t number;
     uint64_t started;
@@ -159,6 +176,15 @@ bool links_dialling(const struct cets *c, const char *name);
 /* overview.c: service "cets" */
 int overview_provide(struct cets *c, struct mk_error *err);
 
+/* traffic.c: on the links' worker, not under the lock */
+/* There is a new link with a node of this name; NULL: it is not counted. */
+struct traffic *traffic_linked(struct cets *c, const char *name);
+void traffic_release(struct cets *c);
+
+/* reload.c */
+int reload_init(struct cets *c, struct mk_error *err);
+void reload_all(void *cets, struct mk_module *m, mk_cluster_reloaded_fn fn, void *arg);
+
 /* tls.c */
 int tls_init(struct cets *c, const struct cets_conf *conf, struct mk_error *err);
 struct ssl_st *tls_new(struct cets *c, int fd, bool dialled);
@@ -172,6 +198,8 @@ size_t messages_queued(const struct cets *c);                                   
 void messages_gone(struct cets *c, struct peer *p);                             /* under the lock */
 /* Frames of the queue of this connection's peer, about `room` bytes; true: more is there. Under the lock. */
 bool messages_pull(struct cets *c, struct conn *conn, struct mk_buf *out, size_t room);
+/* Bytes of requests that wait for a node in this life. Under the lock. */
+size_t messages_waiting(const struct cets *c, uint64_t incarnation);
 /* -1: nonsense. Not under the lock. */
 int messages_receive(struct cets *c, struct conn *conn, struct mk_str frame);
 void messages_release(struct cets *c);

@@ -35,7 +35,7 @@ struct peer {
     size_t info_len;
     enum peer_state state;
     struct link *link;          /* NULL: none */
-    uint64_t down_since;
+    uint64_t down_since, connected;
     /* What it told us. */
     struct records records;
     uint64_t applied;

@@ -138,6 +138,8 @@ write_out(struct conn *conn)
             return false;
         }
         conn->out_done += (size_t)n;
+        if (conn->traffic)
+            __atomic_fetch_add(&conn->traffic->out, (uint64_t)n, __ATOMIC_RELAXED);
         mk_counter_add(conn->cets->count.bytes_out, (uint64_t)n);
     }
     conn->out_done = 0;
@@ -214,6 +216,8 @@ static int
 take_frame(struct conn *conn, struct mk_str frame)
 {
     struct cets *c = conn->cets;
+    char name[MK_NODE_NAME_MAX + 1] = "";
+    struct peer_view v;
 
     if ((unsigned char)frame.p[0] >= FRAME_FOREIGN)
         return messages_receive(c, conn, frame);
@@ -223,8 +227,12 @@ take_frame(struct conn *conn, struct mk_str frame)
         conn->greeted = true;
         c->strangers--;
         messages_connected(c, replica_link_peer(conn->link), conn);
+        replica_peer_view(replica_link_peer(conn->link), &v);
+        snprintf(name, sizeof(name), "%s", v.name);
     }
     pthread_mutex_unlock(&c->lock);
+    if (name[0])
+        conn->traffic = traffic_linked(c, name);
     return 0;
 }
 
@@ -287,6 +295,8 @@ read_some(struct conn *conn)
             return -1;
     }
     in->len += (size_t)n;
+    if (conn->traffic)
+        __atomic_fetch_add(&conn->traffic->in, (uint64_t)n, __ATOMIC_RELAXED);
     mk_counter_add(conn->cets->count.bytes_in, (uint64_t)n);
     return n;
 }

@@ -244,6 +244,7 @@ attach(struct replica *r, struct link *link, struct peer *p)
     }
     link->peer = p;
     p->link = link;
+    p->connected = r->now;
     p->state = PEER_CONNECTED;
     state_send(r, link);
     r->out.note(r->out.arg, REPLICA_CONNECTED, p, NULL);
@@ -463,7 +464,8 @@ replica_peer_view(const struct peer *p, struct peer_view *out)
 {
     *out = (struct peer_view){.name = p->name, .number = p->number, .incarnation = p->incarnation,
                               .state = p->state, .records = p->records.count, .applied = p->applied,
-                              .acked = p->acked, .link = p->link, .info = {p->info, p->info_len}};
+                              .acked = p->acked, .link = p->link, .info = {p->info, p->info_len},
+                              .connected = p->connected};
 }
 
 void

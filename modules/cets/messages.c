@@ -164,13 +164,21 @@ queue_of_number(struct cets *c, uint32_t number)
 }
 
 static struct queue *
-queue_of_life(struct cets *c, uint64_t incarnation)
+queue_of_life(const struct cets *c, uint64_t incarnation)
 {
     struct queue *q = c->queues;
 
     while (q && q->incarnation != incarnation)
         q = q->next;
     return q;
+}
+
+size_t
+messages_waiting(const struct cets *c, uint64_t incarnation)
+{
+    const struct queue *q = queue_of_life(c, incarnation);
+
+    return q ? q->bytes : 0;
 }
 
 static struct queue *
@@ -803,7 +811,8 @@ messages_provide(struct cets *c, struct mk_error *err)
                                              .each = svc_each,
                                              .ready = svc_ready,
                                              .send_told = svc_send_told,
-                                             .on_void = svc_on_void};
+                                             .on_void = svc_on_void,
+                                             .reload = reload_all};
     return mk_service_provide(c->module, "cluster", MK_CLUSTER_ABI, &c->cluster_service, err);
 }
 

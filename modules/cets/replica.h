@@ -91,6 +91,7 @@ struct peer_view {
     uint64_t acked;             /* our last operation that is there */
     struct link *link;          /* NULL: none */
     struct mk_str info;         /* what it showed */
+    uint64_t connected;         /* ms: when its last link stood */
 };
 
 struct replica_counts {

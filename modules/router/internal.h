@@ -73,7 +73,7 @@ struct router {
     struct mk_sessions sessions;
     struct mk_router service;
     const struct mk_cluster *cluster;   /* NULL: one node */
-    struct mk_cluster_channel *stanzas;
+    struct mk_cluster_channel *stanzas, *endings;
     struct keeping *keep;               /* NULL: one node */
     struct {
         struct mk_hook *pre, *account, *host, *offline, *remote, *delivered, *lost;
@@ -109,6 +109,11 @@ void router_keep_release(struct router *router);
 /* Before a message goes to a session of this node and to no other: sees to it that another node has it too, if somebody
  * waits for that. */
 void router_keep(void *router, struct mk_stanza *st);
+
+/* end.c */
+int router_end_init(struct router *router, struct mk_error *err) MK_NODISCARD;
+void router_end(void *router, const struct mk_resource *r, const char *condition, const char *text,
+                void (*done)(bool found, void *arg), void *arg);
 
 /* route.c */
 extern const struct mk_hook_hold_ops router_account_hold, router_offline_hold;

@@ -214,5 +214,7 @@ router_remote_init(struct router *router, struct mk_module *m, struct mk_error *
     router->returned = mk_counter_new(m, "router_returned_total", NULL,
                                       "Stanzas that came back because their node went, and were routed anew");
     router->stanzas = router->cluster->channel(router->cluster->self, m, "stanza", on_stanza, router, err);
-    return router->stanzas ? router_keep_init(router, err) : -1;
+    if (!router->stanzas || router_end_init(router, err) < 0)
+        return -1;
+    return router_keep_init(router, err);
 }

@@ -476,7 +476,8 @@ init(struct mk_module *m, struct mk_error *err)
                                             .update_known = svc_update_known,
                                             .adopt = svc_adopt,
                                             .leave = svc_leave,
-                                            .each_session = svc_each_session};
+                                            .each_session = svc_each_session,
+                                            .end = router_end};
     router->service = (struct mk_router){.size = sizeof(router->service), .self = router,
                                          .route = router_route, .keep = router_keep};
     if (router_remote_init(router, m, err) < 0 ||

@@ -203,6 +203,19 @@ def test_nodes_with_other_tables_are_named(tmp_path):
         cluster.down()
 
 
+def test_all_nodes_reload_and_say_how_it_went(cluster, ask):
+    bad = cluster.nodes[1].ini
+    right = bad.read_text()
+    try:
+        bad.write_text(right + "[nonsense]\n")
+        answers = {a["node"]: a["error"] for a in ask.mutation("cluster", "reload", "node error")}
+        assert answers["n0"] is None and answers["n2"] is None and "nonsense" in answers["n1"]
+    finally:
+        bad.write_text(right)
+    answers = ask.mutation("cluster", "reload", "node error")
+    assert answers[0]["node"] == "n0" and [a["error"] for a in answers] == [None] * 3
+
+
 # -- nodes that go (last: they do not come back)
 
 def test_a_node_is_emptied_and_its_sessions_go_on_elsewhere(cluster, ask, login):
