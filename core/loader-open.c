@@ -17,6 +17,7 @@
 
 #include "log-internal.h"
 #include "option-internal.h"
+#include "server-internal.h"
 
 /* [a-z][a-z0-9_]*: the rest of a path must not come in by a name. */
 static bool
@@ -198,6 +199,7 @@ mki_module_open(const char *name, const struct mk_option_list *path, struct mk_e
     m->magic = MKI_MODULE_STRUCT_MAGIC;
     memcpy(&m->def, def, def->size < sizeof(m->def) ? def->size : sizeof(m->def));
     m->dl = dl;
+    mki_crash_note(def, name);
     mki_list_init(&m->owned);
     m->log_level = (int)mki_log_level_of(name);
     dl = NULL;

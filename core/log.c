@@ -298,14 +298,16 @@ write_line(const struct line *l)
     size_t n;
     ssize_t done;
 
-    if (current.target == MKI_LOG_SYSLOG) {
-        syslog(priorities[l->level], "%s: %s%s%s [%s]", l->module, l->text, l->jid ? " " : "",
-               l->jid ? l->jid : "", l->event);
-        return;
-    }
     mk_time_text(mk_time_us() / 1000 * 1000, when);
     n = current.format == MKI_LOG_JSON ? format_json(l, when, out, sizeof(out))
                                        : format_text(l, when, out, sizeof(out));
+    if (current.target == MKI_LOG_SYSLOG) {
+        /* It has a time and a level of its own. */
+        const char *text = current.format == MKI_LOG_JSON ? out : out + strlen(when) + sizeof(" level ") - 1;
+
+        syslog(priorities[l->level], "%.*s", (int)(n - 1 - (size_t)(text - out)), text);
+        return;
+    }
     done = write(log_fd, out, n);
     (void)done;         /* nowhere to tell */
 }

@@ -4,7 +4,6 @@
 #include "config.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 #define _LGPL_SOURCE
 #include <urcu/urcu-memb.h>
@@ -58,7 +57,6 @@ pool_main(void *arg)
     struct job *j;
 
     (void)arg;
-    pthread_setname_np(pthread_self(), "offload");
     /* So that a job may read tables: between mk_callback_begin and mk_callback_end. */
     urcu_memb_register_thread();
     while ((j = next_job())) {
@@ -107,7 +105,6 @@ make_metrics(void)
 int
 mki_offload_start(size_t threads, size_t queue, struct mk_error *err)
 {
-    sigset_t all, old;
     int rc = 0;
 
     make_metrics();
@@ -115,11 +112,8 @@ mki_offload_start(size_t threads, size_t queue, struct mk_error *err)
     pool.limit = queue;
     pool.stop = false;
     pool.threads = mk_zalloc(threads * sizeof(*pool.threads));
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     for (pool.count = 0; pool.count < threads && rc == 0; pool.count += rc == 0)
-        rc = pthread_create(&pool.threads[pool.count], NULL, pool_main, NULL);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+        rc = mk_thread_start(&pool.threads[pool.count], "offload", pool_main, NULL);
     return rc ? mk_fail(err, "cannot start an offload thread: %s", strerror(rc)) : 0;
 }
 

@@ -10,27 +10,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <linux/close_range.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log-internal.h"
 #include "server-internal.h"
 
-void
-mki_raise_limits(void)
+static void
+raise_limit(int which, const char *what)
 {
     struct rlimit r;
 
-    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
-        r.rlim_cur = r.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &r) < 0)
-            mki_log(MK_LOG_WARN, "process.limit", "cannot raise the number of descriptors to %llu: %s",
-                    (unsigned long long)r.rlim_max, strerror(errno));
-    }
+    if (getrlimit(which, &r) < 0 || r.rlim_cur >= r.rlim_max)
+        return;
+    r.rlim_cur = r.rlim_max;
+    if (setrlimit(which, &r) < 0)
+        mki_log(MK_LOG_WARN, "process.limit", "cannot raise %s to %llu: %s", what,
+                (unsigned long long)r.rlim_max, strerror(errno));
+}
+
+void
+mki_raise_limits(bool core_dumps)
+{
+    raise_limit(RLIMIT_NOFILE, "the number of descriptors");
+    if (core_dumps)
+        raise_limit(RLIMIT_CORE, "the size of core files");
 }
 
 /* The numbers of a user and a group (empty: the user's own). */
@@ -61,10 +71,32 @@ mki_drop_privileges(const char *user, const char *group, struct mk_error *err)
         return -1;
     if (geteuid() == uid)
         return 0;
-    if (setgroups(0, NULL) < 0 || setgid(gid) < 0 || setuid(uid) < 0)
+    if (initgroups(user, gid) < 0 || setgid(gid) < 0 || setuid(uid) < 0)
         return mk_fail(err, "cannot become user '%s': %s", user, strerror(errno));
     /* setuid took the right to dump core away. */
     prctl(PR_SET_DUMPABLE, 1);
+    return 0;
+}
+
+int
+mki_act_as(const char *user, const char *group, struct mk_error *err)
+{
+    uid_t uid;
+    gid_t gid;
+
+    if (!user || !*user || geteuid() != 0)
+        return 0;
+    if (find_user(user, group, &uid, &gid, err) < 0)
+        return -1;
+    if (mki_log_fd() != STDERR_FILENO && fchown(mki_log_fd(), uid, gid) < 0)
+        return mk_fail(err, "cannot give the log file to user '%s': %s", user, strerror(errno));
+    if (initgroups(user, gid) < 0)
+        return mk_fail(err, "cannot join the groups of user '%s': %s", user, strerror(errno));
+    setfsgid(gid);
+    setfsuid(uid);
+    /* These do not say whether they worked; asking for nobody changes nothing and tells. */
+    if ((uid_t)setfsuid((uid_t)-1) != uid || (gid_t)setfsgid((gid_t)-1) != gid)
+        return mk_fail(err, "cannot make files as user '%s'", user);
     return 0;
 }
 
@@ -83,29 +115,34 @@ mki_give(const char *path, const char *user, const char *group, bool read_only, 
     return 0;
 }
 
+static int pid_fd = -1;
+
 int
 mki_pid_file_write(const char *path, struct mk_error *err)
 {
-    FILE *f;
+    uid_t user;
 
     if (!path || !*path)
         return 0;
-    f = fopen(path, "we");
-    if (!f || fprintf(f, "%ld\n", (long)getpid()) < 0) {
-        if (f)
-            fclose(f);
-        return mk_fail(err, "cannot write the pid file '%s': %s", path, strerror(errno));
-    }
-    if (fclose(f) != 0)
+    /* Folders of pid files are root's. */
+    user = (uid_t)setfsuid(geteuid());
+    pid_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    setfsuid(user);
+    if (pid_fd < 0 || dprintf(pid_fd, "%ld\n", (long)getpid()) < 0)
         return mk_fail(err, "cannot write the pid file '%s': %s", path, strerror(errno));
     return 0;
 }
 
+/* Only what we have written. A user who may not remove it leaves it empty. */
 void
 mki_pid_file_remove(const char *path)
 {
-    if (path && *path)
-        unlink(path);
+    if (pid_fd < 0)
+        return;
+    if (unlink(path) < 0 && ftruncate(pid_fd, 0) < 0)
+        mki_log(MK_LOG_WARN, "process.pid_file", "cannot remove the pid file '%s': %s", path, strerror(errno));
+    close(pid_fd);
+    pid_fd = -1;
 }
 
 int
@@ -160,4 +197,17 @@ mki_notify(const char *state)
         mki_log(MK_LOG_WARN, "process.notify", "cannot notify the service manager: %s",
                 strerror(errno));
     close(fd);
+}
+
+/* systemd (Type=notify-reload) wants to know since when. */
+void
+mki_notify_reloading(void)
+{
+    struct timespec now;
+    char text[64];
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
+             (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+    mki_notify(text);
 }

@@ -17,6 +17,7 @@ struct mki_core_conf {
     struct mk_option_list module_path;
     char *user, *group;
     char *pid_file;
+    bool core_dumps;
     char *control;
     uint64_t stop_timeout;
     int64_t offload_threads;
@@ -97,16 +98,24 @@ int mki_control_start(struct event_base *base, const char *path, struct mk_error
 void mki_control_stop(void);
 
 /* process.c */
-void mki_raise_limits(void);
+void mki_raise_limits(bool core_dumps);
+/* As root: files are made and opened as this user from now on, on this thread and on those that it starts; ports still as
+ * root. */
+int mki_act_as(const char *user, const char *group, struct mk_error *err);
 int mki_drop_privileges(const char *user, const char *group, struct mk_error *err);
 int mki_pid_file_write(const char *path, struct mk_error *err);
 void mki_pid_file_remove(const char *path);
 void mki_notify(const char *state);
+void mki_notify_reloading(void);
 int mki_make_dir(const char *path, struct mk_error *err);
 /* Root gives a file or folder to a user (NULL or empty: nothing is done); `read_only`: only to the user's group. */
 int mki_give(const char *path, const char *user, const char *group, bool read_only, struct mk_error *err);
 
 /* crash.c: a fatal signal leaves a backtrace in the log. */
 void mki_crash_install(void);
+/* Frames of this module are shown with its name; `inside` is any address of it. */
+void mki_crash_note(const void *inside, const char *name);
+/* Ends with 0. */
+extern const int mki_crash_signals[];
 
 #endif

@@ -37,6 +37,7 @@ const struct mk_option mki_core_options[] = {
     MK_OPTION_LIST(C, module_path, MK_PKGLIBDIR, 0, "folders in which modules are looked for"),
     MK_OPTION_STRING(C, user, "", 0, "user to become after the ports are open"),
     MK_OPTION_STRING(C, group, "", 0, "group to become; empty: the user's"),
+    MK_OPTION_BOOL(C, core_dumps, "no", 0, "leave a core file after a crash, as large as the system allows; it has secrets in it"),
     MK_OPTION_PATH(C, pid_file, "", 0, "file that gets the process number"),
     MK_OPTION_PATH(C, control, "", 0, "Unix socket for commands; empty: control.sock in state_dir"),
     MK_OPTION_PERIOD(C, stop_timeout, "10s", "0s", "10m", MK_OPT_RELOADABLE,
@@ -485,7 +486,7 @@ mki_server_reload(struct mk_error *err)
     struct mki_core_conf conf = {0};
     int rc;
 
-    mki_notify("RELOADING=1");
+    mki_notify_reloading();
     ini = read_again();
     rc = reload_checked(ini, &conf, err);
     if (rc < 0) {
@@ -572,15 +573,19 @@ control_path(void)
 static int
 start(struct mk_error *err)
 {
-    size_t count = (size_t)server.conf.workers;
+    const struct mki_core_conf *conf = &server.conf;
+    size_t count = (size_t)conf->workers;
     char *control;
     int rc;
 
     if (count == 0)
         count = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
     mki_log_metrics();
-    mki_raise_limits();
-    if (*server.conf.state_dir && mki_make_dir(server.conf.state_dir, err) < 0)
+    mki_raise_limits(conf->core_dumps);
+    if (*conf->state_dir && (mki_make_dir(conf->state_dir, err) < 0 ||
+                             mki_give(conf->state_dir, conf->user, conf->group, false, err) < 0))
+        return -1;
+    if (mki_act_as(conf->user, conf->group, err) < 0)
         return -1;
     if (mki_workers_start(count, err) < 0 ||
         mki_offload_start((size_t)server.conf.offload_threads, (size_t)server.conf.offload_queue,
@@ -593,8 +598,8 @@ start(struct mk_error *err)
     control = control_path();
     rc = mki_control_start(server.base, control, err);
     mk_free(control);
-    if (rc < 0 || mki_drop_privileges(server.conf.user, server.conf.group, err) < 0 ||
-        mki_pid_file_write(server.conf.pid_file, err) < 0)
+    if (rc < 0 || mki_pid_file_write(conf->pid_file, err) < 0 ||
+        mki_drop_privileges(conf->user, conf->group, err) < 0)
         return -1;
     return 0;
 }
@@ -605,7 +610,10 @@ stop(void)
     uint64_t limit = server.conf.stop_timeout;
 
     __atomic_store_n(&server.ready, false, __ATOMIC_RELEASE);
-    mki_notify(__atomic_load_n(&server.restart, __ATOMIC_ACQUIRE) ? "RELOADING=1" : "STOPPING=1");
+    if (__atomic_load_n(&server.restart, __ATOMIC_ACQUIRE))
+        mki_notify_reloading();
+    else
+        mki_notify("STOPPING=1");
     signal(SIGALRM, on_deadline);
     alarm((unsigned)(limit / 1000 + 1));
     mki_control_stop();

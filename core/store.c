@@ -7,12 +7,12 @@
 #include "config.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 #define _LGPL_SOURCE
 #include <urcu/urcu-memb.h>
 
 #include <meerkat/store.h>
+#include <meerkat/worker.h>
 
 #define BUCKETS_MIN 64
 #define SHRINK_BELOW 16     /* the table shrinks when it has so many buckets a record, or more */
@@ -155,16 +155,12 @@ static void
 start_sizer(struct mk_store *store, size_t buckets)
 {
     size_t before = store->buckets;
-    sigset_t all, old;
 
     join_sizer(store);
     store->buckets = buckets;
     store->sizing = true;
     MK_HANDS_OVER(&store->sizing);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    store->has_sizer = pthread_create(&store->sizer, NULL, resize, store) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    store->has_sizer = mk_thread_start(&store->sizer, "table-resize", resize, store) == 0;
     if (!store->has_sizer) {        /* the next record tries again */
         store->buckets = before;
         store->sizing = false;

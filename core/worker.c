@@ -7,7 +7,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -250,11 +249,8 @@ static void *
 worker_main(void *arg)
 {
     struct mk_worker *w = arg;
-    char name[16];
 
     self = w;
-    snprintf(name, sizeof(name), "worker-%u", w->index);
-    pthread_setname_np(pthread_self(), name);
     urcu_memb_register_thread();
     while (!__atomic_load_n(&w->stopping, __ATOMIC_ACQUIRE)) {
         if (event_base_loop(w->base, EVLOOP_ONCE) < 0)
@@ -293,7 +289,7 @@ worker_init(struct mk_worker *w, unsigned index, struct mk_error *err)
 int
 mki_workers_start(size_t count, struct mk_error *err)
 {
-    sigset_t all, old;
+    char name[32];
     int rc = 0;
 
     inbox_items = mk_histogram_new(mki_core_module(), "worker_inbox_items", NULL,
@@ -304,14 +300,11 @@ mki_workers_start(size_t count, struct mk_error *err)
         if (worker_init(&workers[i], (unsigned)i, err) < 0)
             return -1;
     }
-    /* Signals are the main thread's. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     for (size_t i = 0; i < count && rc == 0; i++) {
-        rc = pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]);
+        snprintf(name, sizeof(name), "worker-%zu", i);
+        rc = mk_thread_start(&workers[i].thread, name, worker_main, &workers[i]);
         workers[i].has_thread = rc == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     return rc ? mk_fail(err, "cannot start a worker: %s", strerror(rc)) : 0;
 }
 

@@ -9,6 +9,8 @@
 #ifndef MEERKAT_WORKER_H
 #define MEERKAT_WORKER_H
 
+#include <pthread.h>
+
 #include <meerkat/base.h>
 
 MK_BEGIN
@@ -111,6 +113,12 @@ MK_API void mk_workers_run(mk_task_fn fn, void *arg);
 /* fn(ptr) after every read section that is open now has ended: to free what readers may still hold.
  * Runs on a thread of its own: it must only free. Any thread. */
 MK_API void mk_rcu_defer(mk_task_fn fn, void *ptr);
+
+/*
+ * A thread of the module's own, for what blocks, to be joined by the module before it is unloaded. It gets no signals but those
+ * of a crash. `name` has at most 15 bytes. 0, or an error number. Any thread.
+ */
+MK_API int mk_thread_start(pthread_t *thread, const char *name, void *(*fn)(void *arg), void *arg) MK_NODISCARD;
 
 MK_END
 #endif

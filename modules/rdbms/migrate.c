@@ -9,7 +9,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <time.h>
 
 #include <meerkat/log.h>
@@ -384,14 +383,8 @@ wait_for_thread(struct migrator *g, struct mk_error *err)
 int
 migrate_start(struct rdbms *f, struct mk_error *err)
 {
-    sigset_t all, old;
-    int rc;
+    int rc = mk_thread_start(&f->migrator.thread, "migrations", thread_main, f);
 
-    /* Signals are the main thread's. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&f->migrator.thread, NULL, thread_main, f);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (rc)
         return mk_fail(err, "cannot start a thread: %s", strerror(rc));
     f->migrator.has_thread = true;

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <time.h>
 
 #include "priv.h"
@@ -224,14 +223,8 @@ connect_want(struct conn *c)
 int
 connector_start(struct pgsql *p, struct mk_error *err)
 {
-    sigset_t all, old;
-    int rc;
+    int rc = mk_thread_start(&p->connector.thread, "pgsql-connector", thread_main, p);
 
-    /* Signals are the main thread's. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&p->connector.thread, NULL, thread_main, p);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     p->connector.has_thread = rc == 0;
     return rc ? mk_fail(err, "cannot start a thread: %s", strerror(rc)) : 0;
 }

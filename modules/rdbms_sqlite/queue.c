@@ -8,7 +8,6 @@
  */
 #include "config.h"
 
-#include <signal.h>
 #include <stdio.h>
 
 #include "priv.h"
@@ -177,17 +176,12 @@ thread_main(void *arg)
 int
 queue_start(struct sqlite *s, struct mk_error *err)
 {
-    sigset_t all, old;
     int rc = 0;
 
-    /* Signals are the main thread's. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     for (size_t i = 0; i < s->lane_count && rc == 0; i++) {
-        rc = pthread_create(&s->lanes[i].thread, NULL, thread_main, &s->lanes[i]);
+        rc = mk_thread_start(&s->lanes[i].thread, i ? "sqlite-reader" : "sqlite-writer", thread_main, &s->lanes[i]);
         s->lanes[i].has_thread = rc == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     return rc ? mk_fail(err, "cannot start a thread: %s", strerror(rc)) : 0;
 }
 

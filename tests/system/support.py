@@ -111,7 +111,7 @@ class Node:
 
     def port(self, what="c2s"):
         """The port of the listener that the log calls `what`."""
-        return int(self.wait_log(rf"listening for '{what}' on [^ ]*:(\d+)").group(1))
+        return int(self.wait_log(rf"listening for '{what}' on [^\s\"]*:(\d+)").group(1))
 
     def kill(self):
         self.process.kill()
