@@ -359,8 +359,10 @@ prepare(struct setup *s, const char *host, struct mk_error *err)
     struct mk_buf domain = {0};
     const char *slash;
 
-    if (mk_prep_domain(&domain, mk_str_of(host)) < 0)
+    if (mk_prep_domain(&domain, mk_str_of(host)) < 0) {
+        mk_buf_release(&domain);
         return mk_fail(err, "'%s' is not a domain", host);
+    }
     s->host = mk_buf_take(&domain);
     s->file = mk_strdup(s->args->config ? s->args->config : MK_SYSCONFDIR "/meerkat/meerkat.ini");
     slash = strrchr(s->file, '/');

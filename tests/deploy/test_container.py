@@ -194,6 +194,12 @@ def test_it_has_no_rights_and_nothing_to_write_but_its_state(containers, podman)
                                                          capture_output=True, text=True).stderr
 
 
+def test_its_health_is_told_by_meerkatctl(containers, podman):
+    podman("exec", containers[0].name, "meerkatctl", "ping")
+    said = json.loads(podman("exec", containers[0].name, "meerkatctl", "cets", "systemInfo"))["data"]["cets"]["systemInfo"]
+    assert said["joinedNodes"] == [c.name for c in containers]
+
+
 def test_the_log_is_json_on_standard_output(containers):
     for line in containers[0].log().splitlines():
         assert json.loads(line)["level"]
