@@ -139,8 +139,8 @@ def test_times_are_microseconds(ask, login):
     metrics = ask.query("metric", "getMetrics", METRIC)
     times = [m for m in metrics if m["__typename"] == "HistogramMetric" and m["n"] and m["name"][1].endswith("_seconds")]
     for m in times:
-        assert m["min"] is None and m["mean"] >= 1 and m["p50"] == m["median"] <= m["p99"] <= m["max"]
-    assert times, [m["name"] for m in metrics if m["__typename"] == "HistogramMetric"]
+        assert m["min"] is None and m["p50"] == m["median"] <= m["p99"] <= m["max"], m
+    assert any(m["mean"] >= 1 for m in times), [m["name"] for m in metrics if m["__typename"] == "HistogramMetric"]
 
 
 def test_metrics_as_keys_and_values(ask, login):
