@@ -378,7 +378,9 @@ def test_the_test_pod_is_no_member_of_the_services():
 
 
 def test_the_dashboard_is_that_of_deploy_grafana_set_to_this_release():
-    documents = render(ARTICLE, {"dashboard": {"enabled": True}})
+    documents = render(ARTICLE, {"dashboard": {"enabled": True}, "serviceMonitor": {"enabled": True}})
+    assert documents["ServiceMonitor", "meerkat"]["spec"]["endpoints"][0]["relabelings"] == [
+        {"sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "instance"}]
     board = json.loads(documents["ConfigMap", "meerkat-dashboard"]["data"]["meerkat.json"])
     plain = json.loads((ROOT / "deploy" / "grafana" / "meerkat.json").read_text())
     assert board["panels"] == plain["panels"] and len(board["panels"]) > 12
