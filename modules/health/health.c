@@ -55,6 +55,13 @@ on_readyz(struct mk_http_request *rq, void *arg)
                                             told.reasons, "checks", told.checks));
 }
 
+static double
+ask_ready(void *arg)
+{
+    (void)arg;
+    return mk_ready_each(NULL, NULL);
+}
+
 static int
 init(struct mk_module *m, struct mk_error *err)
 {
@@ -62,6 +69,7 @@ init(struct mk_module *m, struct mk_error *err)
 
     if (!http || mk_http_route(http, m, "public", MK_HTTP_GET, "/healthz", on_healthz, NULL, err) < 0)
         return -1;
+    mk_gauge_ask(m, "ready", NULL, "Whether users may be sent to this node: 1 or 0", ask_ready, NULL);
     return mk_http_route(http, m, "public", MK_HTTP_GET, "/readyz", on_readyz, NULL, err);
 }
 

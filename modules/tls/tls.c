@@ -39,6 +39,7 @@ struct host_contexts {
 
 struct generation {
     size_t count;
+    time_t ends;                /* the first certificate that does; 0: none was read */
     struct host_contexts hosts[];
 };
 
@@ -250,6 +251,21 @@ on_server_name(SSL *ssl, int *alert, void *arg)
     return found ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
+/* Only the server's own: whoever made it renews those of the issuers, too. */
+static void
+note_end(struct generation *g, SSL_CTX *ctx)
+{
+    const X509 *cert = SSL_CTX_get0_certificate(ctx);
+    struct tm tm;
+    time_t ends;
+
+    if (!cert || ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
+        return;
+    ends = timegm(&tm);
+    if (!g->ends || ends < g->ends)
+        g->ends = ends;
+}
+
 static struct generation *
 generation_new(struct tls *tls, struct mk_error *err)
 {
@@ -275,6 +291,7 @@ generation_new(struct tls *tls, struct mk_error *err)
             SSL_CTX_set_tlsext_servername_arg(ctx, tls);
             h->list[k / 2][k % 2] = ctx;
         }
+        note_end(g, h->list[0][0]);
     }
     return g;
 }
@@ -310,6 +327,18 @@ svc_server(void *self, const char *alpn, bool ask)
     SSL_CTX_up_ref(ctx);
     pthread_mutex_unlock(&tls->lock);
     return ctx;
+}
+
+static double
+ask_end(void *arg)
+{
+    struct tls *tls = arg;
+    time_t ends;
+
+    pthread_mutex_lock(&tls->lock);
+    ends = tls->now->ends;
+    pthread_mutex_unlock(&tls->lock);
+    return (double)ends;
 }
 
 /* -- life cycle ------------------------------------------------------------------------------------ */
@@ -440,6 +469,7 @@ init(struct mk_module *m, struct mk_error *err)
     if (renew(tls, err) < 0)
         return -1;
     warn_of_readable_key(tls);
+    mk_gauge_ask(m, "tls_certificate_end_seconds", NULL, "When the first of the hosts' certificates ends, since 1970", ask_end, tls);
     tls->service = (struct mk_tls){.size = sizeof(tls->service), .self = tls, .server = svc_server};
     return mk_service_provide(m, "tls", MK_TLS_ABI, &tls->service, err);
 }

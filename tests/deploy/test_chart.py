@@ -377,14 +377,16 @@ def test_the_test_pod_is_no_member_of_the_services():
     assert any(labels.get(k) != v for k, v in selector.items())
 
 
-def test_the_dashboard_shows_metrics_that_there_are():
-    documents = render(ARTICLE, {"dashboard": {"enabled": True}})
+def test_the_dashboard_is_that_of_deploy_grafana_set_to_this_release():
+    documents = render(ARTICLE, {"dashboard": {"enabled": True}, "serviceMonitor": {"enabled": True}})
+    assert documents["ServiceMonitor", "meerkat"]["spec"]["endpoints"][0]["relabelings"] == [
+        {"sourceLabels": ["__meta_kubernetes_pod_name"], "targetLabel": "instance"}]
     board = json.loads(documents["ConfigMap", "meerkat-dashboard"]["data"]["meerkat.json"])
-    known = set(re.findall(r"`(meerkat_\w+)`", "".join(f.read_text() for f in (ROOT / "docs" / "modules").glob("*.md"))))
-    # The core's are not in the pages of the modules.
-    known |= {f"meerkat_{m}" for f in (ROOT / "core").glob("*.c") for m in re.findall(r'mk_(?:gauge|counter)_\w+\([^"]*"(\w+)"', f.read_text())}
-    used = {m for p in board["panels"] for t in p["targets"] for m in re.findall(r"meerkat_\w+", t["expr"])}
-    assert len(used) > 12 and used - known == set() and "process_cpu" not in re.sub(r"meerkat_\w+", "", json.dumps(board))
+    plain = json.loads((ROOT / "deploy" / "grafana" / "meerkat.json").read_text())
+    assert board["panels"] == plain["panels"] and len(board["panels"]) > 12
+    assert board["title"] == "Meerkat default/meerkat"
+    chosen = {v["name"]: v["current"]["value"] for v in board["templating"]["list"] if "current" in v}
+    assert chosen == {"namespace": "default", "job": "meerkat", "instance": "$__all"}
 
 
 # -- what Kubernetes has already, an upgrade keeps

@@ -37,6 +37,25 @@ def test_other_servers_that_are_installed_get_the_same_load_and_leave_nothing_be
     assert not left
 
 
+def api(*words):
+    done = subprocess.run(["/usr/bin/python3", BENCH / "api.py", BUILD, *words], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=180)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {what: float(measured) for what, measured in re.findall(r"^\| ([^|]+) \| (-?[0-9.]+)(?: \(!\))? \|", done.stdout, re.M)}
+
+
+def test_the_api_is_measured_beside_a_bare_route():
+    rows = api("--quick", "keep", "register", "metrics")
+    assert len(rows) == 7, rows
+    for what, measured in rows.items():
+        assert "lag" in what or "one at a time" in what or measured > 0, (what, measured)
+
+
+# Memory of a node that is that young still grows a little: this finds a leak of a few tens of bytes a request.
+def test_a_flood_of_requests_leaves_no_memory_behind():
+    assert "growth, %" in api("--soak", "6", "--growth", "25")
+
+
 def read(path):
     try:
         return path.read_text(errors="replace")

@@ -65,8 +65,10 @@ def test_a_node_whose_database_is_away_is_alive_and_not_ready(own_postgres, tmp_
     node.start()
     try:
         wait_for(lambda: look(node)[0] == 200, "the database to be reached")
+        assert node.metric("ready") == 1
         own_postgres.stop("immediate")
         wait_for(lambda: look(node)[0] == 503, "the database to be missed")
+        assert node.metric("ready") == 0
         assert look(node)[1] == {"status": "not ready", "reasons": {"database": "the database does not answer"},
                                  "checks": {"server", "database", "sessions"}}
         assert look(node, "/healthz")[0] == 200

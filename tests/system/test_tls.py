@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 
 import pytest
 
@@ -31,9 +32,9 @@ accounts = alice:secret, bob:secret
 """
 
 
-def certify(folder, name, host, key=None):
+def certify(folder, name, host, days=2):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}", "-days", "2",
+                    "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}", "-days", str(days),
                     "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt"],
                    check=True, capture_output=True)
     shutil.copy(folder / f"{name}.crt", folder / f"{name}.pem")
@@ -131,6 +132,17 @@ def test_a_new_certificate_is_taken_without_a_restart_and_others_stay_connected(
         assert certificate_of(bob) != before
     alice.sync()
     alice.drop()
+
+
+def test_the_metrics_tell_when_the_first_certificate_ends(node):
+    def days():
+        return (node.metric("tls_certificate_end_seconds") - time.time()) / 86400
+
+    assert 1.9 < days() < 2.1
+    certify(node.folder, "main", "localhost", days=5)
+    certify(node.folder, "other", "other.example", days=9)
+    node.reload()
+    wait_for(lambda: 4.9 < days() < 5.1, "the new certificates")
 
 
 @pytest.mark.parametrize("spoil, complaint", [
