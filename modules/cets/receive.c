@@ -221,6 +221,8 @@ digest_receive(struct replica *r, struct peer *p, struct reader *in)
     unsigned tables = get_u16(in);
     char text[128];
 
+    if (in->bad)
+        return -1;
     if (seq != p->applied || !p->complete)
         return p->complete ? -1 : 0;
     for (unsigned i = 0; i < tables; i++) {
