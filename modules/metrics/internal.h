@@ -29,6 +29,7 @@ struct process {
     struct mk_module *module;
     uint64_t fds_at;            /* ms; atomic */
     int64_t fds;                /* atomic */
+    double started;             /* s since 1970 */
 };
 
 void process_init(struct process *p, struct mk_module *m);

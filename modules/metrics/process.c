@@ -91,8 +91,9 @@ ask_max_fds(void *arg)
 static double
 ask_start(void *arg)
 {
-    (void)arg;
-    return (double)mk_time_us() / 1e6 - (double)mk_server_uptime_ms() / 1e3;
+    const struct process *p = arg;
+
+    return p->started;
 }
 
 static double
@@ -166,6 +167,8 @@ process_init(struct process *p, struct mk_module *m)
     char *version = mk_printf_new("version=\"%s\"", mk_server_version());
 
     p->module = m;
+    /* Once: a time that moves by milliseconds looks like a restart. */
+    p->started = (double)mk_time_us() / 1e6 - (double)mk_server_uptime_ms() / 1e3;
     mk_gauge_ask(m, "process_resident_memory_bytes", NULL, "Memory of this process that is in use", ask_resident, p);
     mk_gauge_ask(m, "process_virtual_memory_bytes", NULL, "Address space of this process", ask_virtual, p);
     mk_counter_ask(m, "process_cpu_seconds_total", "mode=\"user\"", cpu, ask_user, p);

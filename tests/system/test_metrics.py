@@ -138,6 +138,12 @@ def accounts(node):
             client.iq("set", f"<query xmlns='jabber:iq:register'><username>{name}</username><password>secret</password></query>")
 
 
+def test_the_time_of_the_start_does_not_move(node):
+    # Alerts count its changes as restarts.
+    started = {value(node, "process_start_time_seconds") for _ in range(50)}
+    assert len(started) == 1
+
+
 def test_what_becomes_of_stanzas_is_counted(node, accounts, login):
     alice = login("alice")
     alice.presence()
