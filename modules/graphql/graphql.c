@@ -14,7 +14,7 @@
 #define HOT MK_OPT_RELOADABLE
 
 static const struct mk_option options[] = {
-    MK_OPTION_ADDRESSES(C, user_listen, "*:5561", 0, "addresses of the users' API, without TLS"),
+    MK_OPTION_ADDRESSES(C, user_listen, "127.0.0.1:5561", 0, "addresses of the users' API, without TLS"),
     MK_OPTION_ADDRESSES(C, user_listen_tls, NULL, 0, "addresses of the users' API with TLS"),
     MK_OPTION_ADDRESSES(
         C, admin_listen, "127.0.0.1:5551", 0,

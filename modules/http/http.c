@@ -8,7 +8,7 @@
 #define C struct http_conf
 
 static const struct mk_option options[] = {
-    MK_OPTION_ADDRESSES(C, listen, "*:5280", 0, "addresses to listen at, without TLS"),
+    MK_OPTION_ADDRESSES(C, listen, "127.0.0.1:5280", 0, "addresses to listen at, without TLS"),
     MK_OPTION_ADDRESSES(C, listen_tls, "", 0, "addresses to listen at with TLS, with the certificates of [tls]"),
     MK_OPTION_SIZE(C, max_header, "16K", "1K", "64K", MK_OPT_RELOADABLE,
                    "largest request line and headers together"),

@@ -171,7 +171,7 @@ def test_a_module_describes_its_options(ask):
     module = ask.query("module", "describe", "name options { name allowed preset value reloadable required perHost help deprecated }",
                        name="graphql")
     options = {o["name"]: o for o in module["options"]}
-    assert options["user_listen"]["value"] == "127.0.0.1:0" and options["user_listen"]["preset"] == "*:5561"
+    assert options["user_listen"]["value"] == "127.0.0.1:0" and options["user_listen"]["preset"] == "127.0.0.1:5561"
     assert options["admin_password"]["value"] is None
     assert options["max_query"] == {"name": "max_query", "allowed": "size, 1K to 16M", "preset": "100K", "value": "100K",
                                     "reloadable": False, "required": False, "perHost": False, "help": "longest query", "deprecated": None}
