@@ -199,15 +199,15 @@ void
 mk_store_free(struct mk_store **store)
 {
     struct cds_lfht_iter iter;
-    struct mk_entry *e;
+    struct cds_lfht_node *node;
 
     if (!*store)
         return;
     join_sizer(*store);
     urcu_memb_read_lock();
-    cds_lfht_for_each_entry((*store)->table, &iter, e, node) {
-        cds_lfht_del((*store)->table, &e->node);
-        mk_entry_retire(e);
+    cds_lfht_for_each((*store)->table, &iter, node) {
+        cds_lfht_del((*store)->table, node);
+        mk_entry_retire(entry_of(node));
     }
     urcu_memb_read_unlock();
     cds_lfht_destroy((*store)->table, NULL);
@@ -314,11 +314,11 @@ mk_store_each(const struct mk_store *store, bool (*fn)(const struct mk_entry *e,
               void *arg)
 {
     struct cds_lfht_iter iter;
-    struct mk_entry *e;
+    struct cds_lfht_node *node;
 
-    cds_lfht_for_each_entry(store->table, &iter, e, node) {
+    cds_lfht_for_each(store->table, &iter, node) {
         MK_TAKES_OVER(store);
-        if (!fn(e, arg))
+        if (!fn(entry_of(node), arg))
             return;
     }
 }

@@ -242,26 +242,25 @@ take_frames(struct conn *conn)
     struct mk_buf *in = &conn->in;
     size_t at = 0;
 
-    while (!conn->closing && in->len - at >= 4) {
-        uint32_t len;
+    while (!conn->closing) {
         uint32_t max = conn->greeted ? REPLICA_FRAME_MAX : STRANGER_FRAME;
+        struct mk_str frame;
+        int rc = frame_next((struct mk_str){in->data + at, in->len - at}, max, &frame);
 
-        memcpy(&len, in->data + at, 4);
-        len = le32toh(len);
-        if (len == 0 || len > max) {
-            mk_log(conn->cets->module, MK_LOG_WARN, "cets.frame", "frame of %u bytes from %s: at most %u", len,
+        if (rc < 0) {
+            mk_log(conn->cets->module, MK_LOG_WARN, "cets.frame", "frame of %zu bytes from %s: at most %u", frame.len,
                    conn->address, max);
             conn_close(conn, "a frame that is too long");
             return;
         }
-        if (in->len - at - 4 < len)
+        if (rc == 0)
             break;
-        if (take_frame(conn, (struct mk_str){in->data + at + 4, len}) < 0) {
+        if (take_frame(conn, frame) < 0) {
             mk_log(conn->cets->module, MK_LOG_WARN, "cets.frame", "frame of type %u from %s makes no sense",
-                   (unsigned char)in->data[at + 4], conn->address);
+                   (unsigned char)frame.p[0], conn->address);
             conn_close(conn, "a frame that makes no sense");
         }
-        at += 4 + len;
+        at += 4 + frame.len;
     }
     memmove(in->data, in->data + at, in->len - at);
     in->len -= at;

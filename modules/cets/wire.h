@@ -5,6 +5,7 @@
 #define CETS_WIRE_H
 
 #include <endian.h>
+#include <string.h>
 
 #include <meerkat/base.h>
 
@@ -80,6 +81,22 @@ frame_end(struct mk_buf *b, size_t at)
     uint32_t len = htole32((uint32_t)(b->len - at - 4));
 
     memcpy(b->data + at, &len, sizeof(len));
+}
+
+/* The first frame of these bytes, without its length: 1; 0: not whole yet; -1: empty, or longer than `max`. */
+static inline int
+frame_next(struct mk_str in, uint32_t max, struct mk_str *out)
+{
+    uint32_t len;
+
+    if (in.len < 4)
+        return 0;
+    memcpy(&len, in.p, 4);
+    len = le32toh(len);
+    *out = (struct mk_str){in.p + 4, len};
+    if (len == 0 || len > max)
+        return -1;
+    return in.len - 4 >= len;
 }
 
 /* Reading: everything behind the end is zero and sets `bad`. */

@@ -45,7 +45,7 @@ class Ended(Exception):
 
 
 class Peer:
-    """One link to `node`. Nothing is sent by itself but what `answer` says while something is waited for."""
+    """One link to `node`. While something is waited for, what comes is confirmed as a living node does."""
 
     def __init__(self, node, name="peer", number=900, cluster="meerkat", low=1, high=1, incarnation=None, start=None,
                  info=b"version=0.1.0;", greet=True):
@@ -55,7 +55,7 @@ class Peer:
         self.frames = []            # that came and nobody has taken
         self.incarnation = incarnation or int.from_bytes(os.urandom(8), "little") | 1
         self.number_of_queue = 1
-        self.acked = self.items = 0
+        self.acked = 0              # the node's last operation
         self.theirs = None          # its QUEUE
         self.next_item = 1
         if greet:
@@ -81,26 +81,33 @@ class Peer:
             length = struct.unpack_from("<I", self.buffer)[0]
             if len(self.buffer) < 4 + length:
                 break
-            self.frames.append((self.buffer[4], self.buffer[5:4 + length]))
+            kind, payload = self.buffer[4], self.buffer[5:4 + length]
             self.buffer = self.buffer[4 + length:]
+            self.frames.append((kind, payload))
+            try:
+                self.came(kind, payload)
+            except OSError:
+                pass
+
+    def came(self, kind, payload):
+        """What a living node says to that by itself."""
+        if kind in (REQUEST, ANSWER, ANSWERS):
+            self.send(RECEIVED, payload[:8])
+        elif kind == OPS:
+            first, count = struct.unpack_from("<QI", payload)
+            self.acked = first + count - 1
+            self.send(ACK, struct.pack("<QB", self.acked, 1))
+        elif kind == PING:
+            self.send(PING)
+        elif kind == QUEUE:
+            self.theirs = payload
 
     def expect(self, type_, patience=support.PATIENCE):
-        """The next frame of this type; PINGs are answered meanwhile, others before it are dropped."""
+        """The next frame of this type; others before it are dropped."""
         end = time.monotonic() + patience
         while True:
             while self.frames:
                 kind, payload = self.frames.pop(0)
-                if kind in (REQUEST, ANSWER, ANSWERS):
-                    self.items = struct.unpack_from("<Q", payload)[0]
-                    self.send(RECEIVED, struct.pack("<Q", self.items))
-                if kind == OPS:
-                    first, count = struct.unpack_from("<QI", payload)
-                    self.acked = first + count - 1
-                    self.send(ACK, struct.pack("<QB", self.acked, 1))
-                if kind == PING:
-                    self.send(PING)
-                if kind == QUEUE:
-                    self.theirs = payload
                 if kind == type_:
                     return payload
             left = end - time.monotonic()
@@ -151,6 +158,12 @@ class Peer:
         self.next_item += 1
         self.send(REQUEST, struct.pack("<QI", item, channel(name)) + data)
         return item
+
+    def answer(self, request, data=b""):
+        """Answers a REQUEST whose payload this is."""
+        item, number = self.next_item, struct.unpack_from("<Q", request)[0]
+        self.next_item += 1
+        self.send(ANSWER if data else ANSWERS, struct.pack("<QQ", item, number) + data)
 
     def answered(self, item, patience=support.PATIENCE):
         """The answer to a request of ours; b"" when it is an empty one."""
