@@ -15,7 +15,8 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <stdio.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 
 #include <event2/bufferevent_ssl.h>
 
@@ -823,13 +824,17 @@ time_out_request(struct conn *c)
     bufferevent_trigger(c->bev, EV_READ, 0);
 }
 
-/* An answer that the client does not read. */
+/* An answer that the client does not read. What the kernel still holds counts: it takes much at once, and rarely. */
 static void
 check_writing(struct conn *c, uint64_t now, uint64_t limit)
 {
     size_t waiting = conn_waiting(c);
-    uint64_t written = c->queued - waiting;
+    int held = 0;
+    uint64_t written;
 
+    if (waiting)
+        (void)ioctl(c->fd, SIOCOUTQ, &held);
+    written = c->queued - waiting - (uint64_t)held;
     if (waiting == 0 || written != c->written) {
         c->written = written;
         c->since = now;
