@@ -487,8 +487,11 @@ static void
 on_young_event(struct bufferevent *bev, short what, void *arg)
 {
     struct conn *c = arg;
+    int on = 1;
 
     if (what == BEV_EVENT_CONNECTED) {
+        /* Some clients wait for this acknowledgement before they send the request, and the kernel would wait 40 ms. */
+        setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
         mk_counter_add(metrics_of(c)->tls[SSL_version(bufferevent_openssl_get_ssl(bev)) >= TLS1_3_VERSION], 1);
         return;
     }
