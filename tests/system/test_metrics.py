@@ -160,6 +160,8 @@ def test_what_becomes_of_stanzas_is_counted(node, accounts, login):
     alice.iq("get", "<ping xmlns='urn:xmpp:ping'/>", to="localhost")
     alice.iq("get", "<query xmlns='jabber:iq:roster'/>")
     alice.sync()
+    # The database has them a moment later.
+    wait_for(lambda: value(node, "router_outcomes_total", outcome="stored") == before["stored"] + 3, "all to be stored")
     change = {n: value(node, "router_outcomes_total", outcome=n) - before[n] for n in names}
     assert change["stored"] == 3 and change["dropped"] == 1 and change["node"] == 0 and change["domain"] == 0
     # To herself five, and the errors that came back; asked of the server: the ping and what sync asks.

@@ -36,7 +36,7 @@ class Raw:
             self.socket.connect(str(where))
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
-        self.buffer = b""
+        self.buffer = bytearray()
 
     def __enter__(self):
         return self
@@ -53,23 +53,32 @@ class Raw:
         self.buffer += data
         return data
 
+    def take_some(self, count):
+        """Reads a little, and leaves the rest to the server."""
+        data = self.socket.recv(count)
+        assert data, "closed"
+        self.buffer += data
+
     def _until(self, condition):
         while not condition():
-            assert self.receive(), f"closed after {self.buffer!r}"
+            assert self.receive(), f"closed after {bytes(self.buffer[-1000:])!r}"
 
     def take(self, count):
         self._until(lambda: len(self.buffer) >= count)
-        data, self.buffer = self.buffer[:count], self.buffer[count:]
+        data = bytes(self.buffer[:count])
+        del self.buffer[:count]
         return data
 
     def line(self):
         self._until(lambda: b"\r\n" in self.buffer)
-        line, self.buffer = self.buffer.split(b"\r\n", 1)
+        line = self.take(self.buffer.index(b"\r\n"))
+        del self.buffer[:2]
         return line
 
     def head(self):
         self._until(lambda: b"\r\n\r\n" in self.buffer)
-        head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
+        head = self.take(self.buffer.index(b"\r\n\r\n"))
+        del self.buffer[:4]
         return Answer(head.decode(), b"")
 
     def chunk(self):
@@ -97,8 +106,7 @@ class Raw:
         """Everything to the end of the connection."""
         while self.receive():
             pass
-        data, self.buffer = self.buffer, b""
-        return data
+        return self.take(len(self.buffer))
 
     def closed(self):
         """Nothing comes any more, and the connection ends."""
