@@ -46,10 +46,14 @@ class Podman:
 
     def destroy(self):
         self("rm", "--all", "--force", "--time", "0", ok=False)
-        # Each podman and buildah may have mounted it once.
-        while subprocess.run(["umount", self.folder / "storage" / "overlay"], capture_output=True).returncode == 0:
-            pass
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+        # What cleans up behind a container comes a moment later, and mounts the storage once more.
+        def gone():
+            while subprocess.run(["umount", self.folder / "storage" / "overlay"], capture_output=True).returncode == 0:
+                pass
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return not self.folder.exists() and not subprocess.run(["pgrep", "-f", str(self.folder)], capture_output=True).stdout
+        wait_for(gone, f"{self.folder} to be gone", PATIENCE * 2)
 
 
 @pytest.fixture(scope="module")
