@@ -83,3 +83,17 @@ def test_links_lead_somewhere(page):
     links = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", (ROOT / page).read_text())
     for link in links:
         assert ((ROOT / page).parent / link).exists(), link
+
+
+def test_the_map_of_the_code_is_complete():
+    text = (ROOT / "docs/architecture.md").read_text()
+    map_ = text[text.index("## The map"):text.index("## A message's way")]
+    known = set(re.findall(r"`([^`]+)`", map_))
+    core = {path.name for path in (ROOT / "core").glob("*.c")}
+    modules = {path.parent.name for path in (ROOT / "modules").glob("*/*.c") if path.stem == path.parent.name}
+    tests = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and any(path.glob("*.*"))}
+    tools = {path.name for path in (ROOT / "tools").iterdir() if path.name != "__pycache__"}
+    missing = {name for name in core | modules | tests | tools if name not in known}
+    assert not missing
+    # And nothing is in it that is not there.
+    assert {name for name in known if name.endswith(".c") and "/" not in name} - core <= {"api.c", "keep.c"}
