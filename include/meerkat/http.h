@@ -19,7 +19,8 @@
  *
  * A request is answered exactly once, at once or later, on the worker that got it. When its client goes away
  * before, answering is still right (and in vain); mk_http_on_gone tells. A module's requests that are not answered
- * are its work under way: it is not unloaded before.
+ * are its work under way: it is not unloaded before. What ends by nothing the core waits for (an answer in pieces, one that a
+ * timer gives) the module ends in its `stop`.
  */
 #ifndef MEERKAT_HTTP_H
 #define MEERKAT_HTTP_H
@@ -92,7 +93,7 @@ struct mk_http {
     bool (*is_unix)(const struct mk_http_request *rq);
 
     /* -- the answer. The request must not be used after `answer` or `end`. */
-    /* Adds a header to the answer; copied. Bytes that may not stand in a header are a bug of the caller. */
+    /* Adds a header to the answer; copied. One with bytes that may not stand in a header is left out, and logged. */
     void (*set_header)(struct mk_http_request *rq, const char *name, const char *value);
     /* `type` NULL: no body. `body` is copied; compressed where the client takes it and it pays. */
     void (*answer)(struct mk_http_request *rq, int status, const char *type, struct mk_str body);

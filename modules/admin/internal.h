@@ -159,6 +159,9 @@ int config_category(struct admin *a, struct mk_error *err) MK_NODISCARD;
 int log_category(struct admin *a, struct mk_error *err) MK_NODISCARD;
 int cets_category(struct admin *a, struct mk_error *err) MK_NODISCARD;
 
+/* -- send.c */
+void send_on_settled(struct mk_ev_session *ev, void *arg);
+
 /* -- resolvers in files of their own */
 
 /* account_list.c */

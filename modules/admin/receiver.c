@@ -33,5 +33,7 @@ receiver_init(struct admin *a)
 {
     if (mk_slot_register(a->module, MK_SLOT_SESSION, session_gone, &a->slot) < 0)
         return -1;
+    if (mk_on(a->module, session_settled, MK_PRIO_LATE, send_on_settled, a) < 0)
+        return -1;
     return mk_on(a->module, session_out, MK_PRIO_FIRST, on_session_out, a);
 }

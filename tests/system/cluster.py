@@ -16,7 +16,7 @@ iterations = 4096
 [cets]
 listen = {link}
 heartbeat = 200ms
-dead_after = 1s
+dead_after = {dead_after}
 grace = {grace}
 [discovery_rdbms]
 interval = 500ms
@@ -36,8 +36,8 @@ tables = cets
 class Cluster:
     """Nodes n0, n1 … on one new database. `more` is INI text for all of them."""
 
-    def __init__(self, folder, kind="pgsql", grace="1s", more="", users=8, server=None):
-        self.folder, self.kind, self.grace, self.more = folder, kind, grace, more
+    def __init__(self, folder, kind="pgsql", grace="1s", dead_after="1s", more="", users=8, server=None):
+        self.folder, self.kind, self.grace, self.dead_after, self.more = folder, kind, grace, dead_after, more
         self.nodes = []
         self.server = server or (database.postgres() if kind == "pgsql" else None)
         self.database = self.server.create() if self.server else None
@@ -47,7 +47,7 @@ class Cluster:
     def make(self, listen="127.0.0.1:0", link="127.0.0.1:0", args=()):
         """A node that is not started yet."""
         i = len(self.nodes)
-        text = MODULES.format(listen=listen, link=link, grace=self.grace) + self.more
+        text = MODULES.format(listen=listen, link=link, grace=self.grace, dead_after=self.dead_after) + self.more
         for module in re.findall(r"^\[(\w+)\]", self.more, re.M):
             text = re.sub(rf"^\[{module}\]\n(?:\w.*\n)*(?=[^\0]*^\[{module}\])", "", text, flags=re.M)
         node = support.Node(self.folder / f"n{i}", f"[meerkat]\nnode = n{i}\n" + text, kind="sqlite", args=args)

@@ -126,7 +126,7 @@ def test_what_a_node_kept_that_stopped_is_given_to_another(make):
 
 
 def test_nothing_is_acknowledged_while_the_only_other_node_is_frozen(make):
-    cluster = make(2)
+    cluster = make(2, dead_after="1m")
     alice, bob = people(cluster, 0, 0)
     frozen = cluster.nodes[1]
     os.kill(frozen.process.pid, signal.SIGSTOP)
@@ -142,7 +142,7 @@ def test_nothing_is_acknowledged_while_the_only_other_node_is_frozen(make):
 
 
 def test_a_message_to_a_node_that_dies_before_it_has_it_is_acknowledged_when_it_is_stored(make):
-    cluster = make(2)
+    cluster = make(2, dead_after="1m")
     alice, bob = people(cluster, 0, 1)
     os.kill(cluster.nodes[1].process.pid, signal.SIGSTOP)
     alice.message(bob.jid, "number 0")
