@@ -112,6 +112,16 @@ def test_a_message_waits_for_who_is_away(ask, login):
     assert "<body>later</body>" in dave.stanza("^<message")
 
 
+def test_who_is_answered_has_his_message_stored(ask, node):
+    """So that nobody sends faster than messages can be stored."""
+    def stored():
+        with node.db() as db:
+            return db.execute("SELECT count(*) FROM offline_message WHERE username = 'carol'").fetchone()[0]
+    for n in range(1, 20):
+        ask.mutation("stanza", "sendMessage", "id", from_="alice@localhost", to="carol@localhost", body=f"number {n}")
+        assert stored() == n
+
+
 # -- the hooks of a client
 
 def test_own_clients_get_copies(ask, available):
