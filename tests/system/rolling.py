@@ -172,6 +172,16 @@ class Load:
         self.speakers = [asyncio.create_task(self.speak(t)) for t in self.talkers]
         return self
 
+    def cut(self, share):
+        """The connections of so many break: they resume at whichever node they reach."""
+        for talker in random.sample(self.talkers, int(len(self.talkers) * share)):
+            if talker.writer and talker.ready:
+                talker.writer.transport.abort()
+
+    def places(self):
+        """Ports of the nodes where somebody is."""
+        return {t.port for t in self.talkers}
+
     def settled(self):
         return all(t.partner.numbers <= len(t.received) + len(t.partner.errors) for t in self.talkers)
 

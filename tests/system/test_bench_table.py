@@ -61,3 +61,22 @@ def read(path):
         return path.read_text(errors="replace")
     except OSError:
         return ""
+
+
+def run(script, *arguments):
+    done = subprocess.run(["/usr/bin/python3", BENCH / script, BUILD, *arguments], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=180)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_every_row_of_the_table_of_a_cluster_is_measured():
+    done = run("cluster.py", "--quick", "--seconds", "0.2")
+    rows = re.findall(r"^\| ([^|]+) \| ([0-9][^|]*) \| [^|]* \| \d+ \|$", done.stdout, re.M)
+    assert len(rows) == 21, done.stdout
+    assert "# " not in done.stderr, done.stderr
+
+
+def test_a_rolling_restart_and_a_hard_kill_are_accounted_for():
+    done = run("rolling.py", "--pairs", "5", "--talk", "0.5", "--acknowledge", "safe")
+    assert done.stdout.count('"adds up": true') == 2 and done.stdout.count('"lost": 0') == 2, done.stdout

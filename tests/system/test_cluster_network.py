@@ -3,9 +3,11 @@
 """Three nodes on a network of their own, whose packets get lost: what users see of it."""
 import os
 import re
+import signal
 
 import pytest
 
+import database
 import support
 from cluster import Cluster, metric
 from network import Network
@@ -151,3 +153,73 @@ def test_a_client_resumes_elsewhere_when_its_node_is_cut_off_from_the_others(clu
     cluster.wait_sessions(2)
     bob.closed("conflict")
     talk(alice, again, "to the new one")
+
+
+def test_users_of_a_machine_that_dies_go_on_at_another(cluster):
+    alice, bob = cluster.login(0, "u0").presence(), cluster.login(2, "u1").presence()
+    cluster.wait_sessions(2)
+    talk(alice, bob, "you are there")
+    talk(bob, alice, "so are you")
+    cluster.nodes[2].kill()
+    for i in range(10):
+        alice.message(bob.jid, f"number {i}")
+    alice.sync()
+    cluster.wait_sessions(1)
+    again = cluster.login(1, "u1").presence()
+    got = [int(re.search("number ([0-9]+)<", again.stanza("^<message", 20)).group(1)) for _ in range(10)]
+    assert got == list(range(10))
+    talk(alice, again, "welcome back")
+    cluster.start(cluster.nodes[2])
+    cluster.wait_joined()
+    talk(cluster.login(2, "u2"), again, "from the machine that died")
+
+
+def test_a_machine_that_freezes_loses_nobodys_messages(cluster):
+    alice, bob, carol = (cluster.login(i, f"u{i}").presence() for i in range(3))
+    cluster.wait_sessions(3)
+    os.kill(cluster.nodes[2].process.pid, signal.SIGSTOP)
+    try:
+        for i in range(10):
+            alice.message("u2@localhost", f"number {i}")
+        alice.sync()
+        wait_metric(cluster, 0, "cluster_records", 2)
+        wait_metric(cluster, 1, "cluster_records", 2)
+        talk(alice, bob, "we go on")
+    finally:
+        os.kill(cluster.nodes[2].process.pid, signal.SIGCONT)
+    cluster.wait_joined()
+    cluster.wait_sessions(3)
+    bob.message(carol.jid, "good morning")
+    # What was sent meanwhile was stored, and comes now that she is there again; or it was with the frozen node already.
+    got = ""
+    while "good morning" not in got or len(set(re.findall("number ([0-9]+)<", got))) < 10:
+        got += carol.stanza("^<message", 20)
+    numbers = list(dict.fromkeys(int(n) for n in re.findall("number ([0-9]+)<", got)))
+    assert numbers == list(range(10))
+
+
+def test_machines_go_on_while_the_database_is_away(tmp_path, network):
+    server = database.Postgres().start()
+    cluster = Spread(tmp_path, network, grace="1s", server=server)
+    try:
+        cluster.up(3)
+        alice, bob = cluster.login(0, "u0").presence(), cluster.login(2, "u1").presence()
+        cluster.wait_sessions(2)
+        talk(alice, bob, "so that lists are known")
+        talk(bob, alice, "here too")
+        server.stop("immediate")
+        for node in cluster.nodes:
+            node.wait_log("discovery.trouble")
+        network.cut(1)
+        wait_metric(cluster, 0, "cluster_nodes_joined", 1)
+        talk(alice, bob, "without a database and a third")
+        network.heal()
+        cluster.wait_joined()
+        server.start()
+        for node in cluster.nodes:
+            node.wait_log("discovery.back", patience=30)
+        talk(bob, alice, "with a database")
+    finally:
+        network.heal()
+        cluster.down()
+        server.destroy()

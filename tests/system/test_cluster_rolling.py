@@ -62,6 +62,44 @@ def test_a_rolling_restart_loses_doubles_and_reorders_nothing(cluster):
     assert offline(cluster) == 0
 
 
+def test_from_one_node_to_eight_and_back_under_chat(tmp_path):
+    """Nodes join while people talk, and take some of them over; then they stop one after the other."""
+    async def grow(load, one):
+        while len(one.nodes) < 8:
+            await asyncio.to_thread(one.add)
+            await asyncio.to_thread(one.wait_joined)
+            load.cut(0.25)
+            await asyncio.sleep(0.5)    # of the story
+
+    async def shrink(load, one):
+        for node in one.nodes[:0:-1]:
+            one.leaving = node
+            node.process.terminate()
+            assert await asyncio.to_thread(node.process.wait, 30) == 0
+            await asyncio.sleep(0.5)
+
+    async def story(one):
+        load = Load(PAIRS, lambda: ports(one))
+        async with load:
+            await grow(load, one)
+            spread = len(load.places())
+            await shrink(load, one)
+            await load.finish()
+            return load.account(), spread
+
+    one = Cluster(tmp_path, users=2 * PAIRS).up(1)
+    try:
+        account, spread = asyncio.run(story(one))
+        print(json.dumps(account, indent=1))
+        assert spread > 4
+        assert account["streams resumed"] >= PAIRS
+        for what in ("lost", "doubled", "out of order", "answered with an error", "streams not resumed"):
+            assert account[what] == 0, account
+        assert offline(one) == 0
+    finally:
+        one.down()
+
+
 def test_after_a_hard_kill_only_what_the_dead_node_alone_held_is_missing(cluster):
     async def story():
         load = Load(PAIRS, lambda: ports(cluster), interval=0.3)

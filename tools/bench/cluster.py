@@ -169,7 +169,7 @@ def tables(args, server):
         nodes = site.up(2, "[t_tables]\n")
         empty = nodes[0].memory()
         writer = site.add(f"[t_tables]\nnodes = 3\nmany = {many}\nsingle = {single}\neach = {each}\n"
-                          f"steady = {2 if args.quick else 8}s\n")
+                          f"steady = {500 if args.quick else 8000}ms\n")
         found = writer.wait(r"many: (\d+) records in (\d+) us")
         row("insert_many in batches of 1,000, records a second", f"{int(found[1]) / int(found[2]) * 1e6:,.0f}", "≥ 1,000,000")
         found = writer.wait(r"single: median (\d+) us, p99 (\d+) us")
@@ -213,7 +213,7 @@ def sessions(args, server):
 def lookups(args, server):
     records = 20000 if args.quick else 1000000
     with Site(args, server) as site:
-        node = site.add(f"[t_sessions]\nrecords = {records}\nlookups = {1 if args.quick else 3}s\n", workers=2)
+        node = site.add(f"[t_sessions]\nrecords = {records}\nlookups = {200 if args.quick else 3000}ms\n", workers=2)
         node.wait(r"(?s)lookups: .* on a worker.*lookups: .* on a worker")
         found = re.findall(r"lookups: (\d+) in (\d+) us on a worker, (\d+)", node.log_path.read_text())
         cost = sum(int(cpu) for _, _, cpu in found) / sum(int(n) for n, _, _ in found)
@@ -225,7 +225,7 @@ def lookups(args, server):
 
 
 def load(args, site, words):
-    command = [args.build / "meerkat-bench", "-q", "-H", ",".join(f"127.0.0.1:{n.port()}" for n in site.nodes),
+    command = [args.build / "meerkat-bench", "-q", *(("-W", "0.1") if args.quick else ()), "-H", ",".join(f"127.0.0.1:{n.port()}" for n in site.nodes),
                "-d", str(args.seconds), "-M", "ANONYMOUS", "-D", "anon.localhost", "chat", "-n",
                "60" if args.quick else "600", *words.split()]
     for node in site.nodes:
