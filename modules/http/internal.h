@@ -122,6 +122,30 @@ int target_parse(struct target *t) MK_NODISCARD;
 void target_release(struct target *t);
 const char *target_query(const struct target *t, const char *name);
 
+/* What a worker has of this module, whichever the place. */
+struct worker_state {
+    struct conn *dirty;
+    size_t buffered;            /* bytes of bodies */
+    time_t date_of;
+    char date[40];
+};
+
+struct http {
+    struct mk_module *module;
+    const struct mk_tls *tls;
+    struct mk_http service;
+    pthread_mutex_t lock;       /* of the sites' places: for `port` */
+    struct site *sites;
+    struct addresses *addresses;
+    struct worker_state *workers;
+};
+
+static inline const struct http_conf *
+conf_of(const struct http *http)
+{
+    return mk_module_conf(http->module, NULL);
+}
+
 /* -- place.c: listeners */
 
 struct lane {                   /* what a place has on one worker */
@@ -160,7 +184,7 @@ unsigned place_port(struct http *http, const char *name, bool tls);
 /* Listens, or not, for a while. */
 void lane_listen(struct lane *lane, bool on);
 
-/* -- conn.c: a connection, and what is let in of it */
+/* -- conn.c: a connection */
 
 enum conn_state {
     CONN_HEAD,                  /* a head is waited for */
@@ -219,6 +243,38 @@ void lane_sweep(void *lane);
 void lane_drain(struct lane *lane);
 void lane_cut_all(struct lane *lane);
 void http_turn_end(void *http);
+
+static inline struct evbuffer *
+input_of(const struct conn *c)
+{
+    return bufferevent_get_input(c->bev);
+}
+
+static inline const struct http_conf *
+conn_conf(const struct conn *c)
+{
+    return conf_of(c->lane->place->http);
+}
+
+static inline struct site_metrics *
+metrics_of(const struct conn *c)
+{
+    return &c->lane->place->site->metrics;
+}
+
+/* -- intake.c: what comes in on a connection, until evhttp may have it */
+
+/* The low-water mark of a bufferevent that evhttp must not read: never reached. */
+#define INTAKE_CLOSED SIZE_MAX
+
+/* On a bufferevent's input. */
+void intake_callback(struct evbuffer *in, const struct evbuffer_cb_info *info, void *conn);
+/* Looks at what is in the input. */
+void intake_take(struct conn *c);
+/* What came is no request: this is the answer, and the connection ends. */
+void intake_fail(struct conn *c, int status);
+void intake_drop_body(struct conn *c);
+void intake_drain(struct evbuffer *b);
 
 /* -- limits.c: connections by address */
 struct addresses *addresses_new(void);
@@ -281,30 +337,6 @@ int gzip(struct mk_buf *out, struct mk_str in, int level) MK_NODISCARD;
 /* -- files.c */
 int files_add(struct http *http, struct mk_module *m, const char *place, const struct mk_http_static *files,
               size_t count, struct mk_error *err);
-
-/* What a worker has of this module, whichever the place. */
-struct worker_state {
-    struct conn *dirty;
-    size_t buffered;            /* bytes of bodies */
-    time_t date_of;
-    char date[40];
-};
-
-struct http {
-    struct mk_module *module;
-    const struct mk_tls *tls;
-    struct mk_http service;
-    pthread_mutex_t lock;       /* of the sites' places: for `port` */
-    struct site *sites;
-    struct addresses *addresses;
-    struct worker_state *workers;
-};
-
-static inline const struct http_conf *
-conf_of(const struct http *http)
-{
-    return mk_module_conf(http->module, NULL);
-}
 
 static inline int64_t
 clock_us(void)
