@@ -62,9 +62,9 @@ def test_who_ends_a_session_of_a_node_that_dies_hears_that_it_is_not_there(clust
     cluster.wait_sessions(2)
     os.kill(cluster.nodes[1].process.pid, signal.SIGSTOP)
     admin.message("localhost", f"end {bob.jid}")
-    admin.sync()
+    said = admin.sync()         # on a busy machine the frozen node may be given up meanwhile
     cluster.nodes[1].kill()
-    assert "not there" in admin.stanza("^<message[^>]*from='localhost'")
+    assert "not there" in said or "not there" in admin.stanza("^<message[^>]*from='localhost'")
 
 
 def test_all_nodes_reload_their_configuration(cluster):
