@@ -45,6 +45,14 @@ def wait_for(condition, what="a condition", patience=PATIENCE):
     return value
 
 
+def freeze(process):
+    """SIGSTOP, until every thread has stopped: the signal alone takes its time."""
+    process.send_signal(signal.SIGSTOP)
+    tasks = pathlib.Path(f"/proc/{process.pid}/task")
+    wait_for(lambda: all(stat.read_text().rsplit(")", 1)[1].split()[0] == "T" for stat in tasks.glob("*/stat")),
+             "all threads to stop")
+
+
 class Node:
     """A meerkatd of its own. `config` is INI text behind [meerkat]; {dir} in it is its directory.
     `kind` of database: sqlite, pgsql."""

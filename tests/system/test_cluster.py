@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+import support
 from cluster import Cluster
 
 
@@ -130,7 +131,7 @@ def test_the_newer_of_two_sessions_stays_though_both_nodes_give_it_the_same_id(t
         cluster.wait_joined()
         older = online(cluster.login(0, "u0"))
         cluster.wait_sessions(1)
-        cluster.nodes[0].process.send_signal(signal.SIGSTOP)
+        support.freeze(cluster.nodes[0].process)
         try:
             newer = online(cluster.login(1, "u0"))
         finally:

@@ -60,7 +60,7 @@ def test_a_session_without_a_connection_is_ended_too(cluster):
 def test_who_ends_a_session_of_a_node_that_dies_hears_that_it_is_not_there(cluster):
     admin, bob = cluster.login(0, "u0"), cluster.login(1, "u1")
     cluster.wait_sessions(2)
-    os.kill(cluster.nodes[1].process.pid, signal.SIGSTOP)
+    support.freeze(cluster.nodes[1].process)
     admin.message("localhost", f"end {bob.jid}")
     said = admin.sync()         # on a busy machine the frozen node may be given up meanwhile
     cluster.nodes[1].kill()

@@ -113,7 +113,7 @@ def test_a_frozen_node_comes_back_with_its_sessions(make):
         talk(alice, bob, "before the frost")
         talk(bob, alice, "here too")
     frozen = cluster.nodes[1]
-    os.kill(frozen.process.pid, signal.SIGSTOP)
+    support.freeze(frozen.process)
     try:
         for node in (cluster.nodes[0], cluster.nodes[2]):
             support.wait_for(lambda: metric(node, "cluster_records") == 1, "the records of the frozen node go")
@@ -138,7 +138,7 @@ def test_two_nodes_of_which_only_one_has_given_the_other_up_go_on_together(make)
     for i in range(5):
         talk(alice, bob, f"before {i}")
         talk(bob, alice, f"before {i}")
-    os.kill(second.process.pid, signal.SIGSTOP)
+    support.freeze(second.process)
     try:
         first.wait_log("node 'n1' is gone")
     finally:

@@ -177,7 +177,7 @@ def test_users_of_a_machine_that_dies_go_on_at_another(cluster):
 def test_a_machine_that_freezes_loses_nobodys_messages(cluster):
     alice, bob, carol = (cluster.login(i, f"u{i}").presence() for i in range(3))
     cluster.wait_sessions(3)
-    os.kill(cluster.nodes[2].process.pid, signal.SIGSTOP)
+    support.freeze(cluster.nodes[2].process)
     try:
         for i in range(10):
             alice.message("u2@localhost", f"number {i}")

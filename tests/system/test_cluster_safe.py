@@ -129,7 +129,7 @@ def test_nothing_is_acknowledged_while_the_only_other_node_is_frozen(make):
     cluster = make(2, dead_after="1m")
     alice, bob = people(cluster, 0, 0)
     frozen = cluster.nodes[1]
-    os.kill(frozen.process.pid, signal.SIGSTOP)
+    support.freeze(frozen.process)
     try:
         alice.message(bob.jid, "number 0")
         alice.message("u3@localhost", "for storage")
@@ -144,7 +144,7 @@ def test_nothing_is_acknowledged_while_the_only_other_node_is_frozen(make):
 def test_a_message_to_a_node_that_dies_before_it_has_it_is_acknowledged_when_it_is_stored(make):
     cluster = make(2, dead_after="1m")
     alice, bob = people(cluster, 0, 1)
-    os.kill(cluster.nodes[1].process.pid, signal.SIGSTOP)
+    support.freeze(cluster.nodes[1].process)
     alice.message(bob.jid, "number 0")
     assert ack(alice) == 0
     cluster.nodes[1].kill()

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+import support
 from support import wait_for
 from web import Raw, ask
 
@@ -215,7 +216,7 @@ def test_bytes_that_wait_for_a_client_are_counted(node, accounts, login):
 def test_a_worker_that_is_late_is_seen(node):
     wait_for(lambda: min(value(node, "event_loop_lag_seconds_count", worker=w) for w in "01") > 3)
     before = value(node, "event_loop_lag_seconds_sum")
-    node.process.send_signal(signal.SIGSTOP)
+    support.freeze(node.process)
     time.sleep(0.5)
     node.process.send_signal(signal.SIGCONT)
     wait_for(lambda: value(node, "event_loop_lag_seconds_sum") > before + 0.6, "both to have been late")
