@@ -215,7 +215,7 @@ route_add(struct http *http, struct mk_module *m, const char *place, const struc
     struct registered *registered;
     struct routes *now;
     struct route *r;
-    bool varies;
+    bool varies = false;
 
     if (check_pattern(route->pattern, &varies, err) < 0 || refuse_twice(old, route, err) < 0)
         return -1;
