@@ -152,6 +152,9 @@ mk_session_unref(struct mk_session **sp)
     if (!s || --s->refs > 0)
         return;
     MK_ASSERT(s->magic == SESSION_MAGIC && s->closed);
+    /* What was put there behind the end, by whoever had been waiting for something. */
+    for (unsigned i = 0; i < s->slot_count; i++)
+        mk_session_slot_set(s, i, NULL);
     mk_jid_unref(&s->jid);
     mk_free(s->peer);
     mk_free(s->slots);

@@ -24,6 +24,26 @@ own_of(struct presence *p, const struct mk_session *s)
     return mk_session_slot(s, p->slot);
 }
 
+struct own *
+own_need(struct presence *p, struct mk_session *s)
+{
+    struct own *own = own_of(p, s);
+
+    if (!own) {
+        own = mk_zalloc(sizeof(*own));
+        mk_session_slot_set(s, p->slot, own);
+    }
+    return own;
+}
+
+bool
+is_over(struct presence *p, const struct mk_session *s)
+{
+    const struct own *own = own_of(p, s);
+
+    return mk_session_is_closed(s) || (own && own->over);
+}
+
 void
 own_free(void *data)
 {
@@ -103,12 +123,8 @@ become_available(struct broadcast *b, const struct mk_roster_item *items, size_t
     struct presence *p = b->presence;
     struct mk_ev_presence ev = {MK_EVENT(ev), .session = b->session, .stanza = b->stanza,
                                 .priority = b->priority};
-    struct own *own = own_of(p, b->session);
+    struct own *own = own_need(p, b->session);
 
-    if (!own) {
-        own = mk_zalloc(sizeof(*own));
-        mk_session_slot_set(b->session, p->slot, own);
-    }
     ev.initial = !own->last;
     ev.old_priority = own->priority;
     mk_stanza_unref(&own->last);
@@ -150,7 +166,7 @@ with_roster(struct broadcast *b, enum mk_roster_result result, const struct mk_r
     b->verdict = MK_HANDLED;
     if (!is_available(b)) {
         send_to_all(b, items, count);
-    } else if (mk_session_is_closed(b->session)) {
+    } else if (is_over(b->presence, b->session)) {
         return;
     } else if (result == MK_ROSTER_OK) {
         become_available(b, items, count);
@@ -290,6 +306,8 @@ broadcast_on_send(struct presence *p, struct mk_ev_user *ev)
     struct own *own = own_of(p, ev->session);
     int8_t priority;
 
+    if (is_over(p, ev->session))
+        return MK_HANDLED;
     if (mk_stanza_type(ev->stanza) == MK_TYPE_UNAVAILABLE) {
         if (own)
             directed_end(own, ev->stanza);
@@ -310,11 +328,10 @@ void
 broadcast_on_unbound(struct mk_ev_session *ev, void *arg)
 {
     struct presence *p = arg;
-    struct own *own = own_of(p, ev->session);
+    struct own *own = own_need(p, ev->session);
     struct mk_stanza *st;
 
-    if (!own)
-        return;
+    own->over = true;
     st = mk_stanza_new(MK_PRESENCE, MK_TYPE_UNAVAILABLE, mk_session_jid(ev->session), NULL, NULL, NULL);
     directed_end(own, st);
     if (own->last) {

@@ -39,6 +39,8 @@ directed_on_send(struct presence *p, struct mk_ev_user *ev)
     struct own *own = own_of(p, ev->session);
     size_t i = own ? find(own, to) : 0;
 
+    if (is_over(p, ev->session))
+        return MK_HANDLED;
     if (mk_stanza_type(ev->stanza) == MK_TYPE_UNAVAILABLE) {
         if (own && i < own->directed_count)
             forget(own, i);
@@ -46,10 +48,7 @@ directed_on_send(struct presence *p, struct mk_ev_user *ev)
     }
     if (mk_stanza_type(ev->stanza) != MK_TYPE_NONE || (own && i < own->directed_count))
         return MK_CONTINUE;
-    if (!own) {
-        own = mk_zalloc(sizeof(*own));
-        mk_session_slot_set(ev->session, p->slot, own);
-    }
+    own = own_need(p, ev->session);
     if (own->directed_count >= (size_t)conf->max_directed) {
         mk_counter_add(p->directed_refused, 1);
         ev->error = MK_ERR_RESOURCE_CONSTRAINT;

@@ -48,6 +48,7 @@ struct own {
     struct mk_jid **directed;           /* who got presence and is not in the roster (§4.6) */
     uint32_t directed_count;
     int8_t priority;
+    bool over;                          /* the session has ended: nobody is to hear that it is available */
 };
 
 /* broadcast.c: presence of a session for all who may see it (§4.2, §4.4, §4.5). */
@@ -56,6 +57,10 @@ void broadcast_on_unbound(struct mk_ev_session *ev, void *arg);
 void broadcast_on_lost(struct mk_ev_resource_lost *ev, void *arg);
 void broadcast_release(struct presence *p);
 struct own *own_of(struct presence *p, const struct mk_session *s);
+/* The same, made when there is none yet. */
+struct own *own_need(struct presence *p, struct mk_session *s);
+/* It has ended while what it sent was held somewhere. */
+bool is_over(struct presence *p, const struct mk_session *s);
 void own_free(void *own);
 
 /* directed.c (§4.6) */

@@ -2,8 +2,9 @@
 /* Copyright (c) 2026 the Meerkat authors */
 /*
  * For tests: a storage that takes its time. Messages with <hold xmlns='test'/> are held on their
- * way to an account until somebody sends <release xmlns='test'/>.
+ * way to an account, and presence when it comes from a client, until somebody sends <release xmlns='test'/>.
  */
+#include <meerkat/c2s.h>
 #include <meerkat/meerkat.h>
 #include <meerkat/router.h>
 
@@ -18,15 +19,28 @@ struct state {
 };
 
 static enum mk_verdict
-on_account(struct mk_ev_route *ev, void *arg)
+hold(struct state *state, struct mk_hook_head *head, struct mk_stanza *st)
 {
-    struct state *state = arg;
     size_t lane = mk_worker_index(mk_worker_self());
 
-    if (!mk_stanza_has(ev->stanza, "hold", "test") || state->lanes[lane].count == MAX)
+    if (!mk_stanza_has(st, "hold", "test") || state->lanes[lane].count == MAX)
         return MK_CONTINUE;
-    state->lanes[lane].list[state->lanes[lane].count++] = mk_hold(&ev->head);
+    state->lanes[lane].list[state->lanes[lane].count++] = mk_hold(head);
     return MK_HANDLED;
+}
+
+static enum mk_verdict
+on_account(struct mk_ev_route *ev, void *arg)
+{
+    if (mk_stanza_kind(ev->stanza) != MK_MESSAGE)
+        return MK_CONTINUE;
+    return hold(arg, &ev->head, ev->stanza);
+}
+
+static enum mk_verdict
+on_presence(struct mk_ev_user *ev, void *arg)
+{
+    return hold(arg, &ev->head, ev->stanza);
 }
 
 static void
@@ -60,7 +74,8 @@ init(struct mk_module *m, struct mk_error *err)
     (void)err;
     state->module = m;
     mk_module_set(m, state);
-    if (mk_on(m, account_in, MK_PRIO_NORMAL, on_account, state) < 0)
+    if (mk_on(m, account_in, MK_PRIO_NORMAL, on_account, state) < 0 ||
+        mk_on(m, user_send_presence, MK_PRIO_EARLY, on_presence, state) < 0)
         return -1;
     return mk_on(m, route_pre, MK_PRIO_NORMAL, on_route, state);
 }

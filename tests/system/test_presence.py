@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from extra import node_with
+from support import wait_for
 from test_roster import put, roster, send_put
 
 NAMES = [f"u{n}" for n in range(60)]
@@ -130,6 +132,37 @@ def test_friends_see_that_a_connection_ended(person, end):
     befriend(a, b)
     getattr(b, end)()
     assert "type='unavailable'" in a.stanza(f"^<presence[^>]*from='{b.jid}'")
+
+
+@pytest.mark.parametrize("directed", [False, True])
+def test_presence_that_was_held_up_until_its_client_was_gone_is_shown_to_nobody(tmp_path, directed):
+    """A database may be slow, and a client gone before it answers."""
+    node = node_with(tmp_path, CONFIG.replace("{dir}/state", "{dir}/state\ncontrol = {dir}/control.sock") + "[t_hold]\n", "t_hold")
+    node.start()
+    a, b = node.client("u0"), node.client("u1")
+    for client in a, b:
+        roster(client)
+        client.presence()
+    befriend(a, b)
+    late = [node.client("u1", resource=f"late{i}") for i in range(4)]
+    for client in late:
+        client.presence("<hold xmlns='test'/>", to=a.jid if directed else None)
+    # Others take their resources, which ends them.
+    takers = [node.client("u1", resource=f"late{i}") for i in range(4)]
+    for client in late:
+        client.closed("<conflict")
+        client.drop()
+    wait_for(lambda: node.metric("c2s_streams") == 2 + len(takers), "the end of them")
+    a.sync()
+    a.send("<message to='localhost'><release xmlns='test'/></message>")
+    # On every worker somebody comes and is seen, behind those who were held up.
+    for i in range(8):
+        with node.client("u1", resource=f"new{i}") as new:
+            new.presence(to=a.jid if directed else None)
+            assert "late" not in a.until(f"<presence[^>]*from='{new.jid}'[^>]*>")
+    for client in a, b, *takers:
+        client.drop()
+    node.stop()
 
 
 def test_strangers_see_nothing(person):
