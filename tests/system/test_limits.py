@@ -77,10 +77,10 @@ def drip(client, data, seconds=1.0):
 @pytest.mark.parametrize("data", ["<stream:stream xmlns=", " " * 20], ids=["a tag", "white space"])
 def test_who_logs_in_too_slowly_is_told_so_though_never_silent(start_node, data):
     node = start_node(CONFIG.replace("burst", "login_timeout = 2s\nburst"), hosts=HOSTS)
+    begun = time.monotonic()
     slow = node.client(stream=False)
     half = node.client()
     other = node.client("bob")
-    begun = time.monotonic()
     threads = [threading.Thread(target=drip, args=(c, data)) for c in (slow, half)]
     for t in threads:
         t.start()

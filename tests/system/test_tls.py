@@ -189,6 +189,26 @@ def test_a_client_that_stalls_in_its_handshake_holds_nobody_up(node):
     stalled.close()
 
 
+def test_a_client_that_never_ends_its_handshake_is_cut_off(tmp_path, start_node):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    certify(folder, "main", "localhost")
+    certify(folder, "other", "other.example")
+    node = start_node(CONFIG.replace("[module:c2s]", "[module:c2s]\nlogin_timeout = 1s"), folder=folder, hosts=HOSTS)
+    stalled = [socket.create_connection(("127.0.0.1", node.port("c2s with TLS")), timeout=30) for _ in range(3)]
+    stalled[1].sendall(b"\x16\x03\x01\x01")
+    begun = Client(node.port())
+    begun.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+    begun.until("<proceed[^>]*/>")
+    for s in *stalled, begun.socket:
+        s.settimeout(30)
+        try:
+            assert s.recv(100) == b""
+        except ConnectionResetError:
+            pass
+        s.close()
+
+
 def test_channel_binding_is_offered_over_tls(node):
     with secure(node) as client:
         assert "SCRAM-SHA-256-PLUS" in client.features
