@@ -171,7 +171,9 @@ def tables(args, server):
         writer = site.add(f"[t_tables]\nnodes = 3\nmany = {many}\nsingle = {single}\neach = {each}\n"
                           f"steady = {500 if args.quick else 8000}ms\n")
         found = writer.wait(r"many: (\d+) records in (\d+) us")
-        row("insert_many in batches of 1,000, records a second", f"{int(found[1]) / int(found[2]) * 1e6:,.0f}", "≥ 1,000,000")
+        used = sum(n.cpu() for n in nodes)
+        row("insert_many in batches of 1,000, records a second (µs CPU, 3 nodes)",
+            f"{int(found[1]) / int(found[2]) * 1e6:,.0f} ({used / many * 1e6:.2f})", "≥ 1,000,000")
         found = writer.wait(r"single: median (\d+) us, p99 (\d+) us")
         row("insert that waits for all nodes, µs median / p99", f"{found[1]} / {found[2]}", "≤ 60 / ≤ 200")
         found = writer.wait(r"writers: (\d+) us")
