@@ -176,7 +176,7 @@ check_size(struct mk_store *store)
         return;
     while (buckets < count)
         buckets *= 2;
-    if (count > 2 * store->buckets ||
+    if (count > store->buckets ||
         (store->buckets > BUCKETS_MIN && count < store->buckets / SHRINK_BELOW))
         start_sizer(store, buckets);
 }
@@ -236,26 +236,51 @@ account(struct mk_store *store, const struct mk_entry *now, const struct mk_entr
     check_size(store);
 }
 
+/* The entry that `e` takes the place of; the others of its group are told that they are not alone. */
+static bool
+find_old(struct mk_store *store, uint64_t hash, struct mk_entry *e, struct cds_lfht_iter *old)
+{
+    struct mk_str group = mk_entry_group(e), key = mk_entry_key(e);
+    struct cds_lfht_iter iter;
+    struct cds_lfht_node *node;
+    bool found = false;
+
+    cds_lfht_lookup(store->table, hash, is_in_group, &group, &iter);
+    while ((node = cds_lfht_iter_get_node(&iter))) {
+        struct mk_entry *other = entry_of(node);
+
+        if (other->owner == e->owner && same(key, other->bytes + other->group_len, other->key_len)) {
+            *old = iter;
+            found = true;
+        } else {
+            e->grouped = true;
+            __atomic_store_n(&other->grouped, true, __ATOMIC_RELAXED);
+        }
+        cds_lfht_next_duplicate(store->table, is_in_group, &group, &iter);
+    }
+    return found;
+}
+
 struct mk_entry *
 mk_store_put(struct mk_store *store, struct mk_entry *e)
 {
+    uint64_t hash = hash_of(mk_entry_group(e));
     struct wanted w = {mk_entry_group(e), mk_entry_key(e), e->owner};
-    uint64_t hash = hash_of(w.group);
     struct cds_lfht_iter iter;
-    struct cds_lfht_node *old;
+    struct mk_entry *old = NULL;
 
     cds_lfht_node_init(&e->node);
     MK_HANDS_OVER(store);
     urcu_memb_read_lock();
-    cds_lfht_lookup(store->table, hash, is_wanted, &w, &iter);
-    old = cds_lfht_iter_get_node(&iter);
-    if (old)
+    if (find_old(store, hash, e, &iter)) {
+        old = entry_of(cds_lfht_iter_get_node(&iter));
         cds_lfht_replace(store->table, &iter, hash, is_wanted, &w, &e->node);
-    else
+    } else {
         cds_lfht_add(store->table, hash, &e->node);
+    }
     urcu_memb_read_unlock();
-    account(store, e, old ? entry_of(old) : NULL);
-    return old ? entry_of(old) : NULL;
+    account(store, e, old);
+    return old;
 }
 
 void
@@ -303,7 +328,8 @@ mk_store_each_in(const struct mk_store *store, struct mk_str group,
     cds_lfht_lookup(store->table, hash_of(group), is_in_group, &group, &iter);
     while ((node = cds_lfht_iter_get_node(&iter))) {
         MK_TAKES_OVER(store);
-        if (!fn(entry_of(node), arg))
+        /* The rest of the chain is not looked at for one that was always alone. */
+        if (!fn(entry_of(node), arg) || !__atomic_load_n(&entry_of(node)->grouped, __ATOMIC_RELAXED))
             return;
         cds_lfht_next_duplicate(store->table, is_in_group, &group, &iter);
     }

@@ -34,6 +34,7 @@ struct mk_entry {
     uint16_t owner;         /* the node's number; 0: this one */
     uint16_t table;         /* which of the writer's tables this is in */
     bool marked;
+    bool grouped;           /* atomic: others of its group are there, or were */
     bool claimed;           /* made by a claim: 8 bytes of its time follow the value */
     char bytes[];           /* group, key, value */
 };

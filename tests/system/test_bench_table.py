@@ -73,7 +73,7 @@ def run(script, *arguments):
 def test_every_row_of_the_table_of_a_cluster_is_measured():
     done = run("cluster.py", "--quick", "--seconds", "0.2")
     rows = re.findall(r"^\| ([^|]+) \| ([0-9][^|]*) \| [^|]* \| \d+ \|$", done.stdout, re.M)
-    assert len(rows) == 21, done.stdout
+    assert len(rows) == 22, done.stdout
     assert "# " not in done.stderr, done.stderr
 
 

@@ -259,8 +259,8 @@ def test_requests_whose_insides_make_no_sense_are_answered_and_harm_nobody(clust
 
 def test_random_bytes_after_the_greeting_harm_nobody(cluster):
     seed = random.Random(11)
-    for _ in range(60):
-        p = greeted(cluster.nodes[0])
+    for i in range(60):
+        p = greeted(cluster.nodes[0], name=f"random{i}", number=800 + i)
         type_ = seed.choice([*range(1, 15), *range(64, 69)])
         try:
             for _ in range(5):

@@ -16,8 +16,8 @@
 #define VALUE 160           /* with group and key: records of 196 bytes */
 #define BATCH 1000
 #define TIMEOUT_MS 60000
-#define STEADY_WRITERS 4
-#define STEADY_PAUSE 1      /* ms between the writes of one of them, so that the machine is not full */
+#define STEADY_WRITERS 16
+#define STEADY_PAUSE 1      /* ms between the writes of one of them, in fact the ten of a timer: the machine is not full */
 
 struct conf {
     int64_t nodes, many, depth, single, writers, each;
