@@ -1,66 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * The store of records: a lock-free hash table keyed by group. The records of a group are entries with equal
- * keys in the table, so that a group costs nothing of its own.
+ * The store of records: a hash table that readers walk without a lock, keyed by group. The records of a group are
+ * entries of one hash, so that a group costs nothing of its own.
+ *
+ * It is cut into shards by the lowest bits of the hash; each is an array of words, its slots, that is probed one slot
+ * after the other. A word holds where an entry is and a few more bits of its hash, so that a look-up touches one
+ * line of slots and one entry, that which it looks for. A shard that is full, or nearly empty, is written anew in
+ * another size: short work, because shards are many; who still reads the old one sees what was there when it began.
  */
 #include "config.h"
 
-#include <pthread.h>
+#include <stdlib.h>
 
 #define _LGPL_SOURCE
 #include <urcu/urcu-memb.h>
 
 #include <meerkat/store.h>
-#include <meerkat/worker.h>
 
-#define BUCKETS_MIN 64
-#define SHRINK_BELOW 16     /* the table shrinks when it has so many buckets a record, or more */
+#define SHARDS 1024u
+#define SLOTS_MIN 8u
+#define SHRINK_BELOW 16     /* a shard shrinks when it has so many slots a record, or more */
+#define AHEAD 8u            /* entries that are fetched while one of them is looked at */
+#define LINE 64u            /* bytes of a line of the cache */
+
+/* A slot: 16 bits of the hash, 48 of an address (all that user space has on x86-64 and arm64), or one of these: */
+#define SLOT_EMPTY 0u
+#define SLOT_TAKEN 1u       /* an entry was here */
+#define SLOT_TAG_SHIFT 48
+#define SLOT_ENTRY ((UINT64_C(1) << SLOT_TAG_SHIFT) - 1)
+
+struct shard {
+    uint64_t slots;         /* atomic: their address, which is that of a line, and the logarithm of their number */
+    uint32_t live, used;    /* the writers': slots with entries, and those that are not empty */
+};
 
 struct mk_store {
-    struct cds_lfht *table;
     size_t count, bytes;    /* atomic */
-    bool grow;
-    /* The writers' */
-    size_t buckets;
-    bool has_sizer;         /* `sizer` must be joined */
-    pthread_t sizer;
-    bool sizing;            /* atomic: it is at work */
+    struct shard shards[SHARDS];
 };
-
-struct wanted {
-    struct mk_str group, key;
-    uint16_t owner;
-};
-
-static struct mk_entry *
-entry_of(struct cds_lfht_node *node)
-{
-    return caa_container_of(node, struct mk_entry, node);
-}
 
 static bool
 same(struct mk_str s, const char *bytes, size_t len)
 {
     return s.len == len && (len == 0 || memcmp(s.p, bytes, len) == 0);
-}
-
-static int
-is_in_group(struct cds_lfht_node *node, const void *key)
-{
-    const struct mk_entry *e = entry_of(node);
-
-    return same(*(const struct mk_str *)key, e->bytes, e->group_len);
-}
-
-static int
-is_wanted(struct cds_lfht_node *node, const void *key)
-{
-    const struct mk_entry *e = entry_of(node);
-    const struct wanted *w = key;
-
-    return e->owner == w->owner && same(w->key, e->bytes + e->group_len, e->key_len) &&
-           same(w->group, e->bytes, e->group_len);
 }
 
 /* -- entries -------------------------------------------------------------------------------- */
@@ -93,14 +76,14 @@ free_retired(struct rcu_head *head)
 {
     struct mk_entry *e = caa_container_of(head, struct mk_entry, retired);
 
-    MK_TAKES_OVER(&is_wanted);
+    MK_TAKES_OVER(&free_retired);
     mk_free(e);
 }
 
 void
 mk_entry_retire(struct mk_entry *e)
 {
-    MK_HANDS_OVER(&is_wanted);
+    MK_HANDS_OVER(&free_retired);
     urcu_memb_call_rcu(&e->retired, free_retired);
 }
 
@@ -123,102 +106,219 @@ mk_entry_claim_wins(const struct mk_entry *a, const struct mk_entry *b, uint16_t
     return at != bt ? at < bt : an < bn;
 }
 
-/* -- the size of the table ------------------------------------------------------------------ */
-
-/*
- * The library would do this by itself (CDS_LFHT_AUTO_RESIZE), but up to 0.13 a race in it stops that for ever when its
- * thread is done before the one that woke it goes on: then every look-up walks through thousands of records.
- */
-static void *
-resize(void *arg)
-{
-    struct mk_store *store = arg;
-
-    MK_TAKES_OVER(&store->sizing);
-    urcu_memb_register_thread();
-    cds_lfht_resize(store->table, store->buckets);
-    urcu_memb_unregister_thread();
-    __atomic_store_n(&store->sizing, false, __ATOMIC_RELEASE);
-    return NULL;
-}
-
-static void
-join_sizer(struct mk_store *store)
-{
-    if (store->has_sizer)
-        pthread_join(store->sizer, NULL);
-    store->has_sizer = false;
-}
-
-/* Takes time, so a thread of its own does it, meanwhile all goes on. */
-static void
-start_sizer(struct mk_store *store, size_t buckets)
-{
-    size_t before = store->buckets;
-
-    join_sizer(store);
-    store->buckets = buckets;
-    store->sizing = true;
-    MK_HANDS_OVER(&store->sizing);
-    store->has_sizer = mk_thread_start(&store->sizer, "table-resize", resize, store) == 0;
-    if (!store->has_sizer) {        /* the next record tries again */
-        store->buckets = before;
-        store->sizing = false;
-    }
-}
-
-static void
-check_size(struct mk_store *store)
-{
-    size_t count = store->count, buckets = BUCKETS_MIN;
-
-    if (!store->grow || __atomic_load_n(&store->sizing, __ATOMIC_ACQUIRE))
-        return;
-    while (buckets < count)
-        buckets *= 2;
-    if (count > store->buckets ||
-        (store->buckets > BUCKETS_MIN && count < store->buckets / SHRINK_BELOW))
-        start_sizer(store, buckets);
-}
-
-/* -- the store ------------------------------------------------------------------------------ */
-
-struct mk_store *
-mk_store_new(bool grow)
-{
-    struct mk_store *store = mk_zalloc(sizeof(*store));
-
-    store->grow = grow;
-    store->buckets = BUCKETS_MIN;
-    store->table = cds_lfht_new_flavor(BUCKETS_MIN, BUCKETS_MIN, 0, 0, &urcu_memb_flavor, NULL);
-    MK_ASSERT(store->table);
-    return store;
-}
-
-void
-mk_store_free(struct mk_store **store)
-{
-    struct cds_lfht_iter iter;
-    struct cds_lfht_node *node;
-
-    if (!*store)
-        return;
-    join_sizer(*store);
-    urcu_memb_read_lock();
-    cds_lfht_for_each((*store)->table, &iter, node) {
-        cds_lfht_del((*store)->table, node);
-        mk_entry_retire(entry_of(node));
-    }
-    urcu_memb_read_unlock();
-    cds_lfht_destroy((*store)->table, NULL);
-    mk_free(*store);
-    *store = NULL;
-}
+/* -- slots ---------------------------------------------------------------------------------- */
 
 static uint64_t
 hash_of(struct mk_str group)
 {
     return mk_hash(group.p, group.len);
+}
+
+static struct shard *
+shard_of(const struct mk_store *store, uint64_t hash)
+{
+    return (struct shard *)&store->shards[hash % SHARDS];
+}
+
+/* The slots of a shard, as they are now. None: NULL. */
+struct slots {
+    uint64_t *list;
+    size_t count;
+};
+
+static struct slots
+slots_of(const struct shard *shard)
+{
+    uint64_t word = __atomic_load_n(&shard->slots, __ATOMIC_ACQUIRE);
+
+    if (!word)
+        return (struct slots){NULL, 0};
+    return (struct slots){(uint64_t *)(uintptr_t)(word & ~(uint64_t)(LINE - 1)), (size_t)1 << (word & (LINE - 1))};
+}
+
+/* What waits behind the slots until nobody reads them. */
+struct retired_slots {
+    struct rcu_head head;
+    uint64_t *list;
+};
+
+static struct slots
+slots_new(size_t least)
+{
+    struct slots s = {NULL, SLOTS_MIN};
+    size_t size;
+
+    while (s.count < least)
+        s.count *= 2;
+    size = s.count * sizeof(*s.list) + sizeof(struct retired_slots);
+    s.list = aligned_alloc(LINE, (size + LINE - 1) / LINE * LINE);
+    MK_ASSERT(s.list);
+    memset(s.list, 0, s.count * sizeof(*s.list));
+    return s;
+}
+
+static void
+slots_free(struct rcu_head *head)
+{
+    MK_TAKES_OVER(&slots_free);
+    free(caa_container_of(head, struct retired_slots, head)->list);
+}
+
+static void
+slots_retire(struct slots s)
+{
+    struct retired_slots *r = (struct retired_slots *)(void *)(s.list + s.count);
+
+    if (!s.list)
+        return;
+    r->list = s.list;
+    MK_HANDS_OVER(&slots_free);
+    urcu_memb_call_rcu(&r->head, slots_free);
+}
+
+static uint64_t
+load(const uint64_t *slot)
+{
+    return __atomic_load_n(slot, __ATOMIC_ACQUIRE);
+}
+
+static void
+set(uint64_t *slot, uint64_t word)
+{
+    __atomic_store_n(slot, word, __ATOMIC_RELEASE);
+}
+
+/* NULL: none. */
+static struct mk_entry *
+entry_in(uint64_t word)
+{
+    return (word & SLOT_ENTRY) > SLOT_TAKEN ? (struct mk_entry *)(uintptr_t)(word & SLOT_ENTRY) : NULL;
+}
+
+/* The tag and the place come from different bits of the hash, and neither from those that chose the shard. */
+static size_t
+home_of(const struct slots *s, uint32_t upper)
+{
+    return upper & (s->count - 1);
+}
+
+/* A walk through the slots where entries of one hash may be. */
+struct probe {
+    struct slots slots;
+    size_t at;              /* the next to be looked at */
+    uint64_t tag;
+};
+
+static struct probe
+probe_begin(const struct mk_store *store, uint64_t hash)
+{
+    struct probe p = {.slots = slots_of(shard_of(store, hash)), .tag = (hash >> 16) << SLOT_TAG_SHIFT};
+
+    p.at = home_of(&p.slots, (uint32_t)(hash >> 32));
+    return p;
+}
+
+/* The next entry that may be one, in slot `at` - 1; NULL: there is no more. There is always an empty slot. */
+static struct mk_entry *
+probe_next(struct probe *p)
+{
+    uint64_t word;
+
+    if (!p->slots.list)
+        return NULL;
+    while ((word = load(&p->slots.list[p->at & (p->slots.count - 1)])) != SLOT_EMPTY) {
+        struct mk_entry *e = entry_in(word);
+
+        p->at++;
+        if (e && (word & ~SLOT_ENTRY) == p->tag) {
+            __builtin_prefetch((const char *)e + LINE);
+            return e;
+        }
+    }
+    return NULL;
+}
+
+static uint64_t *
+slot_before(const struct probe *p)
+{
+    return &p->slots.list[(p->at - 1) & (p->slots.count - 1)];
+}
+
+/* The first that can take an entry whose walk begins at `at`. */
+static uint64_t *
+free_slot(const struct slots *s, size_t at)
+{
+    while (entry_in(s->list[at & (s->count - 1)]))
+        at++;
+    return &s->list[at & (s->count - 1)];
+}
+
+/* -- the size of a shard -------------------------------------------------------------------- */
+
+static void
+shard_resize(struct shard *shard)
+{
+    struct slots old = slots_of(shard), new = slots_new(2 * ((size_t)shard->live + 1));
+
+    for (size_t i = 0; i < old.count; i++) {
+        const struct mk_entry *e = entry_in(old.list[i]);
+        const struct mk_entry *ahead = i + AHEAD < old.count ? entry_in(old.list[i + AHEAD]) : NULL;
+
+        if (ahead)
+            __builtin_prefetch(ahead);
+        if (e)
+            *free_slot(&new, home_of(&new, e->place)) = old.list[i];
+    }
+    shard->used = shard->live;
+    __atomic_store_n(&shard->slots, (uintptr_t)new.list | (unsigned)__builtin_ctzll(new.count), __ATOMIC_RELEASE);
+    slots_retire(old);
+}
+
+/* Before one more is put. */
+static void
+shard_make_room(struct shard *shard)
+{
+    size_t count = slots_of(shard).count;
+
+    if (4 * ((size_t)shard->used + 1) > 3 * count)
+        shard_resize(shard);
+}
+
+static void
+shard_shrink(struct shard *shard)
+{
+    size_t count = slots_of(shard).count;
+
+    if (count > SLOTS_MIN && (size_t)shard->live * SHRINK_BELOW <= count)
+        shard_resize(shard);
+}
+
+/* -- the store ------------------------------------------------------------------------------ */
+
+struct mk_store *
+mk_store_new(void)
+{
+    return mk_zalloc(sizeof(struct mk_store));
+}
+
+void
+mk_store_free(struct mk_store **store)
+{
+    if (!*store)
+        return;
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct slots s = slots_of(&(*store)->shards[i]);
+
+        for (size_t j = 0; j < s.count; j++) {
+            struct mk_entry *e = entry_in(s.list[j]);
+
+            if (e)
+                mk_entry_retire(e);
+        }
+        free(s.list);
+    }
+    mk_free(*store);
+    *store = NULL;
 }
 
 static size_t
@@ -233,62 +333,92 @@ account(struct mk_store *store, const struct mk_entry *now, const struct mk_entr
 {
     __atomic_fetch_add(&store->count, (size_t)(now != NULL) - (old != NULL), __ATOMIC_RELAXED);
     __atomic_fetch_add(&store->bytes, (now ? size_of(now) : 0) - (old ? size_of(old) : 0), __ATOMIC_RELAXED);
-    check_size(store);
 }
 
-/* The entry that `e` takes the place of; the others of its group are told that they are not alone. */
-static bool
-find_old(struct mk_store *store, uint64_t hash, struct mk_entry *e, struct cds_lfht_iter *old)
+/* The entry that `e` takes the place of, and its slot; the others of its group are told that they are not alone. */
+static struct mk_entry *
+find_old(const struct mk_store *store, uint64_t hash, struct mk_entry *e, uint64_t **slot)
 {
     struct mk_str group = mk_entry_group(e), key = mk_entry_key(e);
-    struct cds_lfht_iter iter;
-    struct cds_lfht_node *node;
-    bool found = false;
+    struct probe p = probe_begin(store, hash);
+    struct mk_entry *other, *old = NULL;
 
-    cds_lfht_lookup(store->table, hash, is_in_group, &group, &iter);
-    while ((node = cds_lfht_iter_get_node(&iter))) {
-        struct mk_entry *other = entry_of(node);
-
+    while ((other = probe_next(&p))) {
+        if (!same(group, other->bytes, other->group_len))
+            continue;
         if (other->owner == e->owner && same(key, other->bytes + other->group_len, other->key_len)) {
-            *old = iter;
-            found = true;
+            old = other;
+            *slot = slot_before(&p);
         } else {
             e->grouped = true;
             __atomic_store_n(&other->grouped, true, __ATOMIC_RELAXED);
         }
-        cds_lfht_next_duplicate(store->table, is_in_group, &group, &iter);
     }
-    return found;
+    return old;
+}
+
+static void
+add(struct shard *shard, const struct mk_entry *e, uint64_t word)
+{
+    struct slots s;
+    uint64_t *slot;
+
+    shard_make_room(shard);
+    s = slots_of(shard);
+    slot = free_slot(&s, home_of(&s, e->place));
+    shard->used += *slot == SLOT_EMPTY;
+    shard->live++;
+    set(slot, word);
 }
 
 struct mk_entry *
 mk_store_put(struct mk_store *store, struct mk_entry *e)
 {
-    uint64_t hash = hash_of(mk_entry_group(e));
-    struct wanted w = {mk_entry_group(e), mk_entry_key(e), e->owner};
-    struct cds_lfht_iter iter;
-    struct mk_entry *old = NULL;
+    uint64_t hash = hash_of(mk_entry_group(e)), word = (hash >> 16) << SLOT_TAG_SHIFT | (uintptr_t)e;
+    uint64_t *slot = NULL;
+    struct mk_entry *old;
 
-    cds_lfht_node_init(&e->node);
-    MK_HANDS_OVER(store);
-    urcu_memb_read_lock();
-    if (find_old(store, hash, e, &iter)) {
-        old = entry_of(cds_lfht_iter_get_node(&iter));
-        cds_lfht_replace(store->table, &iter, hash, is_wanted, &w, &e->node);
-    } else {
-        cds_lfht_add(store->table, hash, &e->node);
-    }
-    urcu_memb_read_unlock();
+    MK_ASSERT((uint64_t)(uintptr_t)e <= SLOT_ENTRY);
+    e->place = (uint32_t)(hash >> 32);
+    old = find_old(store, hash, e, &slot);
+    if (old)
+        set(slot, word);
+    else
+        add(shard_of(store, hash), e, word);
     account(store, e, old);
     return old;
+}
+
+/* A slot before an empty one can be empty too: no walk goes on behind it. */
+static void
+clear(struct shard *shard, const struct slots *s, size_t at)
+{
+    size_t mask = s->count - 1;
+
+    set(&s->list[at & mask], SLOT_TAKEN);
+    if (s->list[(at + 1) & mask] != SLOT_EMPTY)
+        return;
+    for (; s->list[at & mask] == SLOT_TAKEN; at--) {
+        set(&s->list[at & mask], SLOT_EMPTY);
+        shard->used--;
+    }
 }
 
 void
 mk_store_drop(struct mk_store *store, struct mk_entry *e)
 {
-    urcu_memb_read_lock();
-    cds_lfht_del(store->table, &e->node);
-    urcu_memb_read_unlock();
+    uint64_t hash = hash_of(mk_entry_group(e));
+    struct shard *shard = shard_of(store, hash);
+    struct probe p = probe_begin(store, hash);
+    const struct mk_entry *found;
+
+    do
+        found = probe_next(&p);
+    while (found && found != e);
+    MK_ASSERT(found);
+    clear(shard, &p.slots, p.at - 1);
+    shard->live--;
+    shard_shrink(shard);
     account(store, NULL, e);
 }
 
@@ -306,32 +436,38 @@ const struct mk_entry *
 mk_store_find_of(const struct mk_store *store, struct mk_str group, struct mk_str key,
                  uint16_t owner)
 {
-    struct wanted w = {group, key, owner};
-    struct cds_lfht_iter iter;
-    struct cds_lfht_node *node;
+    struct probe p = probe_begin(store, hash_of(group));
+    const struct mk_entry *e;
 
-    urcu_memb_read_lock();
-    cds_lfht_lookup(store->table, hash_of(group), is_wanted, &w, &iter);
-    node = cds_lfht_iter_get_node(&iter);
-    urcu_memb_read_unlock();
-    MK_TAKES_OVER(store);
-    return node ? entry_of(node) : NULL;
+    while ((e = probe_next(&p))) {
+        if (e->owner == owner && same(key, e->bytes + e->group_len, e->key_len) && same(group, e->bytes, e->group_len))
+            break;
+    }
+    return e;
+}
+
+void
+mk_store_prefetch(const struct mk_store *store, struct mk_str group)
+{
+    struct probe p = probe_begin(store, hash_of(group));
+
+    if (p.slots.list)
+        __builtin_prefetch(&p.slots.list[p.at]);
 }
 
 void
 mk_store_each_in(const struct mk_store *store, struct mk_str group,
                  bool (*fn)(const struct mk_entry *e, void *arg), void *arg)
 {
-    struct cds_lfht_iter iter;
-    struct cds_lfht_node *node;
+    struct probe p = probe_begin(store, hash_of(group));
+    const struct mk_entry *e;
 
-    cds_lfht_lookup(store->table, hash_of(group), is_in_group, &group, &iter);
-    while ((node = cds_lfht_iter_get_node(&iter))) {
-        MK_TAKES_OVER(store);
-        /* The rest of the chain is not looked at for one that was always alone. */
-        if (!fn(entry_of(node), arg) || !__atomic_load_n(&entry_of(node)->grouped, __ATOMIC_RELAXED))
+    while ((e = probe_next(&p))) {
+        if (!same(group, e->bytes, e->group_len))
+            continue;
+        /* The walk ends with one that was always alone. */
+        if (!fn(e, arg) || !__atomic_load_n(&e->grouped, __ATOMIC_RELAXED))
             return;
-        cds_lfht_next_duplicate(store->table, is_in_group, &group, &iter);
     }
 }
 
@@ -339,13 +475,15 @@ void
 mk_store_each(const struct mk_store *store, bool (*fn)(const struct mk_entry *e, void *arg),
               void *arg)
 {
-    struct cds_lfht_iter iter;
-    struct cds_lfht_node *node;
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct slots s = slots_of(&store->shards[i]);
 
-    cds_lfht_for_each(store->table, &iter, node) {
-        MK_TAKES_OVER(store);
-        if (!fn(entry_of(node), arg))
-            return;
+        for (size_t j = 0; j < s.count; j++) {
+            const struct mk_entry *e = entry_in(load(&s.list[j]));
+
+            if (e && !fn(e, arg))
+                return;
+        }
     }
 }
 
@@ -392,7 +530,11 @@ mk_store_bytes(const struct mk_store *store)
 }
 
 size_t
-mk_store_buckets(const struct mk_store *store)
+mk_store_slots(const struct mk_store *store)
 {
-    return store->buckets;
+    size_t count = 0;
+
+    for (size_t i = 0; i < SHARDS; i++)
+        count += slots_of(&store->shards[i]).count;
+    return count;
 }

@@ -11,7 +11,6 @@
 #include <meerkat/tables.h>
 
 #include <urcu/call-rcu.h>
-#include <urcu/rculfhash.h>
 
 MK_BEGIN
 
@@ -20,7 +19,6 @@ struct mk_store;
 /* A record as it is kept. Everything but `next`, `prev` and `marked` stays as it is once it was put; those three
  * belong to the writers. */
 struct mk_entry {
-    struct cds_lfht_node node;
     union {
         struct {
             struct mk_entry *next, *prev;   /* all records of one owner */
@@ -29,6 +27,7 @@ struct mk_entry {
     };
     uint64_t seq;           /* the owner's number of the operation that wrote it */
     uint32_t value_len;
+    uint32_t place;         /* the store's */
     uint16_t group_len;
     uint16_t key_len;
     uint16_t owner;         /* the node's number; 0: this one */
@@ -73,8 +72,8 @@ MK_API struct mk_entry *mk_entry_new(struct mk_str group, struct mk_str key, str
 /* For one that is in no store any more: freed when no reader can see it. Any thread. */
 MK_API void mk_entry_retire(struct mk_entry *e);
 
-/* `grow` lets the table grow and shrink with its content, by threads of its own. */
-MK_API struct mk_store *mk_store_new(bool grow) MK_NODISCARD;
+/* It grows and shrinks with its content. */
+MK_API struct mk_store *mk_store_new(void) MK_NODISCARD;
 /* Frees all entries too. No reader may be left. */
 MK_API void mk_store_free(struct mk_store **store);
 
@@ -83,6 +82,8 @@ MK_API void mk_store_free(struct mk_store **store);
 /* Puts `e` (taken) in the place of the record of the same group, key and owner; returns that one, which the
  * caller retires, or NULL. */
 MK_API struct mk_entry *mk_store_put(struct mk_store *store, struct mk_entry *e) MK_NODISCARD;
+/* Brings what finds a group into the cache: for one that is about to be put, some records ahead of it. */
+MK_API void mk_store_prefetch(const struct mk_store *store, struct mk_str group);
 /* Takes the owner's record out; NULL: there is none. The caller retires it. */
 MK_API struct mk_entry *mk_store_take(struct mk_store *store, struct mk_str group, struct mk_str key,
                                       uint16_t owner) MK_NODISCARD;
@@ -103,8 +104,8 @@ MK_API const struct mk_entry *mk_store_find(const struct mk_store *store, struct
 MK_API const struct mk_entry *mk_store_find_of(const struct mk_store *store, struct mk_str group,
                                                struct mk_str key, uint16_t owner);
 MK_API size_t mk_store_count(const struct mk_store *store);
-/* How wide the table is, or is becoming. For the only writer. */
-MK_API size_t mk_store_buckets(const struct mk_store *store);
+/* How many words the table takes that finds the records. */
+MK_API size_t mk_store_slots(const struct mk_store *store);
 /* When a claimed entry was made, ms; 0 for others. */
 MK_API uint64_t mk_entry_claim_time(const struct mk_entry *e);
 /* Which of two claimed entries holds the key: the lower (time, node). `self` is the number of this node. */

@@ -527,8 +527,7 @@ make_replica(struct cets *c, const struct cets_conf *conf)
                                     .grace = conf->grace,
                                     .digest_every = conf->digest_every,
                                     .log_keep = conf->log_keep,
-                                    .log_max = conf->log_max,
-                                    .grow = true};
+                                    .log_max = conf->log_max};
 
     do
         mk_random(&config.incarnation, sizeof(config.incarnation));

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#define LOOK_AHEAD 4u       /* operations whose places in memory are fetched while one is applied */
+
 /* -- a peer's tables ------------------------------------------------------------------------ */
 
 static void
@@ -108,16 +110,34 @@ apply(struct replica *r, struct peer *p, const struct op *op, uint64_t seq)
     }
 }
 
+/* Moves `ahead`, which walks before the operations that are applied, by one. */
+static void
+look_ahead(struct replica *r, const struct peer *p, struct reader *ahead)
+{
+    const struct table *t;
+    struct op op;
+
+    if (ahead->p == ahead->end || op_decode(ahead, &op) < 0 || op.kind != OP_PUT)
+        return;
+    t = mapped(r, p, op.table);
+    if (t)
+        mk_store_prefetch(t->store, op.group);
+}
+
 static int
 ops_receive(struct replica *r, struct peer *p, struct reader *in)
 {
     uint64_t seq = get_u64(in);
     uint32_t count = get_u32(in);
+    struct reader ahead = *in;
     struct op op;
 
     if (seq != p->applied + 1 || count == 0)
         return -1;
+    for (unsigned i = 0; i < LOOK_AHEAD; i++)
+        look_ahead(r, p, &ahead);
     for (; count; count--, seq++) {
+        look_ahead(r, p, &ahead);
         if (op_decode(in, &op) < 0 || apply(r, p, &op, seq) < 0)
             return -1;
         p->applied = seq;

@@ -126,7 +126,7 @@ replica_table(struct replica *r, const char *name, unsigned version)
     MK_ASSERT(r->table_count < UINT16_MAX);
     r->tables = mk_realloc(r->tables, (r->table_count + 1) * sizeof(*r->tables));
     r->tables[r->table_count] = (struct table){.name = mk_strdup(name), .version = version,
-                                               .store = mk_store_new(r->config.grow)};
+                                               .store = mk_store_new()};
     op.table = (unsigned)r->table_count++;
     publish(r, &op);
     return op.table;

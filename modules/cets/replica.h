@@ -38,7 +38,6 @@ struct replica_config {
     uint64_t digest_every;      /* ms between comparisons */
     size_t log_keep;            /* bytes of operations kept for peers that come back */
     size_t log_max;             /* bytes kept for a slow peer before it gets a snapshot instead */
-    bool grow;                  /* as mk_store_new */
 };
 
 enum replica_note {

@@ -244,7 +244,7 @@ svc_open(void *self, struct mk_module *m, const char *name, unsigned version, st
     t = mk_zalloc(sizeof(*t));
     t->name = mk_strdup(name);
     t->version = version;
-    t->store = mk_store_new(true);
+    t->store = mk_store_new();
     pthread_mutex_init(&t->lock, NULL);
     t->next = local->tables;
     local->tables = t;
