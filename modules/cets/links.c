@@ -17,7 +17,7 @@
 #include "cets.h"
 #include "wire.h"
 
-#define READ_CHUNK (256u << 10)
+#define READ_CHUNK (128u << 10)     /* bytes taken in a turn of the loop, before what came is acknowledged */
 #define PULL_ROOM (256u << 10)      /* bytes gathered for one write */
 #define BULK_BELOW (64u << 10)      /* parts of snapshots only while less than this waits */
 #define STRANGER_FRAME 4096u        /* bytes of a greeting */
@@ -303,16 +303,17 @@ read_some(struct conn *conn)
 static void
 conn_read(struct conn *conn)
 {
-    for (int i = 0; i < 64 && !conn->closing; i++) {
+    size_t taken = 0;
+
+    while (taken < READ_CHUNK && !conn->closing) {
         ssize_t n = read_some(conn);
 
         if (n < 0)
             conn_close(conn, "the other end closed it");
         if (n <= 0)
             break;
+        taken += conn->ssl ? (size_t)n : READ_CHUNK;
         take_frames(conn);
-        if (!conn->ssl && conn->in.cap - conn->in.len > 0 && (size_t)n < READ_CHUNK)
-            break;
     }
 }
 
