@@ -457,64 +457,57 @@ mk_store_prefetch(const struct mk_store *store, struct mk_str group)
 
 void
 mk_store_each_in(const struct mk_store *store, struct mk_str group,
-                 bool (*fn)(const struct mk_entry *e, void *arg), void *arg)
+                 bool (*fn)(const struct mk_record *r, void *arg), void *arg)
 {
     struct probe p = probe_begin(store, hash_of(group));
     const struct mk_entry *e;
 
     while ((e = probe_next(&p))) {
+        struct mk_record r;
+
         if (!same(group, e->bytes, e->group_len))
             continue;
+        r = mk_entry_record(e);
         /* The walk ends with one that was always alone. */
-        if (!fn(e, arg) || !__atomic_load_n(&e->grouped, __ATOMIC_RELAXED))
+        if (!fn(&r, arg) || !__atomic_load_n(&e->grouped, __ATOMIC_RELAXED))
             return;
     }
 }
 
 void
-mk_store_each(const struct mk_store *store, bool (*fn)(const struct mk_entry *e, void *arg),
-              void *arg)
+mk_store_each(const struct mk_store *store, bool (*fn)(const struct mk_record *r, void *arg), void *arg)
 {
     for (size_t i = 0; i < SHARDS; i++) {
         struct slots s = slots_of(&store->shards[i]);
 
         for (size_t j = 0; j < s.count; j++) {
             const struct mk_entry *e = entry_in(load(&s.list[j]));
+            struct mk_record r;
 
-            if (e && !fn(e, arg))
+            if (!e)
+                continue;
+            r = mk_entry_record(e);
+            if (!fn(&r, arg))
                 return;
         }
     }
 }
 
-struct search {
-    struct mk_str key;
-    const struct mk_entry *best;
-};
-
-static bool
-consider(const struct mk_entry *e, void *arg)
-{
-    struct search *s = arg;
-
-    if (!same(s->key, e->bytes + e->group_len, e->key_len))
-        return true;
-    if (e->owner == 0) {
-        s->best = e;
-        return false;
-    }
-    if (!s->best || mk_entry_claim_wins(e, s->best, 0))
-        s->best = e;
-    return true;
-}
-
 const struct mk_entry *
 mk_store_find(const struct mk_store *store, struct mk_str group, struct mk_str key)
 {
-    struct search s = {key, NULL};
+    struct probe p = probe_begin(store, hash_of(group));
+    const struct mk_entry *e, *best = NULL;
 
-    mk_store_each_in(store, group, consider, &s);
-    return s.best;
+    while ((e = probe_next(&p))) {
+        if (!same(key, e->bytes + e->group_len, e->key_len) || !same(group, e->bytes, e->group_len))
+            continue;
+        if (e->owner == 0)
+            return e;
+        if (!best || mk_entry_claim_wins(e, best, 0))
+            best = e;
+    }
+    return best;
 }
 
 size_t

@@ -50,7 +50,7 @@ struct mk_cets {
     void *self;
     /* fn is called once, on this worker, later. Module `m` is busy until then. Worker. */
     void (*overview)(void *self, struct mk_module *m, mk_cets_overview_fn fn, void *arg);
-    /* Walks all records: in a job of mk_offload, between mk_callback_begin and mk_callback_end. */
+    /* fn is called once for each, in this call; it calls nothing of this service. Any thread. */
     void (*each_table)(void *self, void (*fn)(const struct mk_cets_table *table, void *arg), void *arg);
 };
 

@@ -94,9 +94,9 @@ MK_API void mk_store_drop(struct mk_store *store, struct mk_entry *e);
 
 /* The first for which fn says false ends it. */
 MK_API void mk_store_each_in(const struct mk_store *store, struct mk_str group,
-                             bool (*fn)(const struct mk_entry *e, void *arg), void *arg);
-MK_API void mk_store_each(const struct mk_store *store,
-                          bool (*fn)(const struct mk_entry *e, void *arg), void *arg);
+                             bool (*fn)(const struct mk_record *r, void *arg), void *arg);
+MK_API void mk_store_each(const struct mk_store *store, bool (*fn)(const struct mk_record *r, void *arg),
+                          void *arg);
 /* This node's own record of (group, key), else one of the lowest claim time and number; NULL: none. */
 MK_API const struct mk_entry *mk_store_find(const struct mk_store *store, struct mk_str group,
                                             struct mk_str key);

@@ -233,7 +233,6 @@ system_info(struct mk_gql_field *f, void *arg)
 /* -- tableInfo ---------------------------------------------------------------------------------- */
 
 struct tables {
-    struct admin *admin;
     struct mk_gql_field *f;
     json_t *list;
     json_t *versions;           /* the same with "/version" */
@@ -249,17 +248,6 @@ add_table(const struct mk_cets_table *table, void *arg)
                                              (json_int_t)(table->bytes / 8), "size", (json_int_t)table->records));
     json_array_append_new(t->versions, json_string(version));
     mk_free(version);
-}
-
-static void
-read_tables(void *arg)
-{
-    struct tables *t = arg;
-    const struct mk_cets *cets = t->admin->cets;
-
-    mk_callback_begin();
-    cets->each_table(cets->self, add_table, t);
-    mk_callback_end();
 }
 
 static void
@@ -287,26 +275,14 @@ on_nodes_of_tables(const struct mk_cets_overview *o, void *arg)
 }
 
 static void
-on_tables_read(void *arg)
-{
-    struct tables *t = arg;
-
-    t->admin->cets->overview(t->admin->cets->self, t->admin->module, on_nodes_of_tables, t);
-}
-
-static void
 table_info(struct mk_gql_field *f, void *arg)
 {
     struct admin *a = arg;
     struct tables *t = mk_alloc(sizeof(*t));
 
-    *t = (struct tables){a, f, json_array(), json_array()};
-    if (mk_offload(a->module, read_tables, on_tables_read, t) == 0)
-        return;
-    fail_auth(f, MK_AUTH_BUSY);
-    json_decref(t->list);
-    json_decref(t->versions);
-    mk_free(t);
+    *t = (struct tables){f, json_array(), json_array()};
+    a->cets->each_table(a->cets->self, add_table, t);
+    a->cets->overview(a->cets->self, a->module, on_nodes_of_tables, t);
 }
 
 /* -- nodes -------------------------------------------------------------------------------------- */

@@ -139,38 +139,26 @@ svc_overview(void *self, struct mk_module *m, mk_cets_overview_fn fn, void *arg)
 
 /* -- tables ----------------------------------------------------------------------------------- */
 
-static bool
-add_entry(const struct mk_entry *e, void *arg)
-{
-    struct mk_cets_table *t = arg;
-
-    t->records++;
-    t->bytes += sizeof(*e) + e->group_len + e->key_len + e->value_len;
-    return true;
-}
-
 static void
 svc_each_table(void *self, void (*fn)(const struct mk_cets_table *table, void *arg), void *arg)
 {
     struct cets *c = self;
-    struct mk_cets_table table;
     unsigned count;
 
-    /* Tables never go, nor do their names and stores. */
+    /* Tables never go, nor do their names and stores; but the list of them may move. */
     pthread_mutex_lock(&c->lock);
     count = replica_table_count(c->replica);
-    pthread_mutex_unlock(&c->lock);
     for (unsigned i = 0; i < count; i++) {
-        struct mk_store *store;
+        const struct mk_store *store = replica_store(c->replica, i);
+        struct mk_cets_table table = {.size = sizeof(table),
+                                      .name = replica_table_name(c->replica, i),
+                                      .version = replica_table_version(c->replica, i),
+                                      .records = mk_store_count(store),
+                                      .bytes = mk_store_bytes(store)};
 
-        pthread_mutex_lock(&c->lock);
-        store = replica_store(c->replica, i);
-        table = (struct mk_cets_table){.size = sizeof(table), .name = replica_table_name(c->replica, i),
-                                       .version = replica_table_version(c->replica, i)};
-        pthread_mutex_unlock(&c->lock);
-        mk_store_each(store, add_entry, &table);
         fn(&table, arg);
     }
+    pthread_mutex_unlock(&c->lock);
 }
 
 int

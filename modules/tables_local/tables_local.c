@@ -151,35 +151,17 @@ svc_find(const struct mk_table *t, struct mk_str group, struct mk_str key, struc
     return e != NULL;
 }
 
-struct visit {
-    bool (*fn)(const struct mk_record *r, void *arg);
-    void *arg;
-};
-
-static bool
-visit(const struct mk_entry *e, void *arg)
-{
-    const struct visit *v = arg;
-    struct mk_record r = mk_entry_record(e);
-
-    return v->fn(&r, v->arg);
-}
-
 static void
 svc_each_in(const struct mk_table *t, struct mk_str group,
             bool (*fn)(const struct mk_record *r, void *arg), void *arg)
 {
-    struct visit v = {fn, arg};
-
-    mk_store_each_in(t->store, group, visit, &v);
+    mk_store_each_in(t->store, group, fn, arg);
 }
 
 static void
 svc_each(const struct mk_table *t, bool (*fn)(const struct mk_record *r, void *arg), void *arg)
 {
-    struct visit v = {fn, arg};
-
-    mk_store_each(t->store, visit, &v);
+    mk_store_each(t->store, fn, arg);
 }
 
 static size_t

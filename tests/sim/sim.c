@@ -677,14 +677,20 @@ owner_node(struct sim *s, uint16_t number)
 }
 
 static bool
-check_entry(const struct mk_entry *e, void *arg)
+check_record(const struct mk_record *r, void *arg)
 {
     struct tally *t = arg;
-    uint16_t number = e->owner ? e->owner : t->at->number;
+    uint16_t number = (uint16_t)(r->node ? r->node : t->at->number);
     struct node *owner = owner_node(t->sim, number);
+    const struct mk_entry *e = mk_store_find_of(replica_store(t->at->replica, table_number(t->at, t->table)), r->group,
+                                                r->key, (uint16_t)r->node);
     const struct mk_entry *there;
 
     t->found++;
+    if (!e) {
+        fail(t->sim, "%s has a record that is not found", t->at->name);
+        return false;
+    }
     if (!owner) {
         fail(t->sim, "%s has a record of number %u, which is dead", t->at->name, number);
         return false;
@@ -791,7 +797,7 @@ check_all(struct sim *s)
             size_t expected = 0;
 
             check_own(s, n, table);
-            mk_store_each(replica_store(n->replica, table_number(n, table)), check_entry, &t);
+            mk_store_each(replica_store(n->replica, table_number(n, table)), check_record, &t);
             for (int j = 0; j < s->slots; j++) {
                 struct node *m = &s->nodes[j];
 

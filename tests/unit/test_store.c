@@ -54,9 +54,9 @@ struct tally {
 };
 
 static bool
-count_one(const struct mk_entry *e, void *arg)
+count_one(const struct mk_record *r, void *arg)
 {
-    (void)e;
+    (void)r;
     ((struct tally *)arg)->count++;
     return true;
 }
