@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import ssl
+import statistics
 import subprocess
 import time
 
@@ -111,6 +112,28 @@ def test_direct_tls_speaks_xmpp_and_nothing_else(node):
     context.set_alpn_protocols(["h2"])
     with pytest.raises((ssl.SSLError, ConnectionError)):
         Client(node.port("c2s with TLS"), tls=context)
+
+
+def first_answer(node, direct, nagle):
+    """How long the first answer behind a handshake takes."""
+    client = Client(node.port("c2s with TLS" if direct else "c2s"), stream=not direct)
+    with client:
+        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, not nagle)
+        if not direct:
+            client.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+            client.until("<proceed[^>]*/>")
+        client.socket = trust(node, "main").wrap_socket(client.socket, server_hostname="localhost")
+        assert client.socket.version() == "TLSv1.3"
+        begin = time.monotonic()
+        client.restart()
+        return time.monotonic() - begin
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_clients_that_join_small_packets_wait_no_longer_behind_the_handshake(node, direct):
+    # The kernel would put off by 40 ms the acknowledgement that they wait for.
+    pairs = [[first_answer(node, direct, nagle) for nagle in (True, False)] for _ in range(15)]
+    assert statistics.median(a - b for a, b in pairs) < 0.025, pairs
 
 
 def test_old_versions_are_refused(node):
