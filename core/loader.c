@@ -16,7 +16,11 @@
 #include "log-internal.h"
 #include "metrics-internal.h"
 #include "server-internal.h"
+#include "session-internal.h"
 #include "worker-internal.h"
+
+/* Of what clients have sent before a module is exchanged, to be dealt with. */
+#define SETTLE_MS 200
 
 static struct mk_module **modules;      /* in start order once sorted */
 static size_t module_count;
@@ -658,21 +662,32 @@ bring_back(struct mk_module *old, size_t at, struct mk_error *err)
     mk_fail(err, "%s; and the old one does not start again: %s", first.text, why.text);
 }
 
-int
-mki_module_replace(const char *name, struct mki_ini *ini, const struct mk_option_list *path,
-                   const struct mk_option_list *hosts, struct mk_error *err)
+/*
+ * What clients send waits while there is neither the old code nor the new: it would go without it, past a filter or the storage.
+ * What they have sent before is dealt with first, unless that takes long.
+ */
+static void
+hold_input(void)
 {
-    struct loading l = {ini, path, hosts, NULL};
-    struct mk_module *old = mki_module_find(name), *fresh;
+    struct timespec nap = {0, 2000000};
+    size_t unsettled = 1;
+
+    mki_workers_barrier(mki_sessions_hold, NULL);
+    for (unsigned waited = 0; unsettled && waited < SETTLE_MS; waited += 2) {
+        unsettled = 0;
+        mki_workers_barrier(mki_sessions_count_unsettled, &unsettled);
+        mki_errands_run(true);
+        if (unsettled)
+            nanosleep(&nap, NULL);
+    }
+}
+
+/* Stops the old one and starts the new one. */
+static int
+swap(struct mk_module *old, struct mk_module *fresh, struct mk_error *err)
+{
     size_t at;
 
-    if (!old)
-        return mk_fail(err, "module '%s' is not loaded", name);
-    if (check_unused(old, err) < 0)
-        return -1;
-    fresh = open_configured(&l, name);
-    if (!fresh || exchange(old, fresh, &l) < 0)
-        return mki_ini_fail(ini, err);
     if (teardown(old) < 0) {
         modules[position(fresh)] = old;
         mki_module_close(fresh);
@@ -690,4 +705,25 @@ mki_module_replace(const char *name, struct mki_ini *ini, const struct mk_option
     settle(true);
     mki_module_close(old);
     return 0;
+}
+
+int
+mki_module_replace(const char *name, struct mki_ini *ini, const struct mk_option_list *path,
+                   const struct mk_option_list *hosts, struct mk_error *err)
+{
+    struct loading l = {ini, path, hosts, NULL};
+    struct mk_module *old = mki_module_find(name), *fresh;
+    int rc;
+
+    if (!old)
+        return mk_fail(err, "module '%s' is not loaded", name);
+    if (check_unused(old, err) < 0)
+        return -1;
+    fresh = open_configured(&l, name);
+    if (!fresh || exchange(old, fresh, &l) < 0)
+        return mki_ini_fail(ini, err);
+    hold_input();
+    rc = swap(old, fresh, err);
+    mki_workers_barrier(mki_sessions_go_on, NULL);
+    return rc;
 }

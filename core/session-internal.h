@@ -15,6 +15,14 @@ void mki_sessions_release(struct mk_worker *w);
 void mki_sessions_clear_slot(struct mk_worker *w, unsigned slot);
 /* The free function of a session slot, or NULL. */
 mk_slot_free_fn mki_slot_free_of(unsigned slot);
+/*
+ * Holds the input of all sessions of this worker, also of those that come now, until mki_sessions_go_on or, should that take
+ * too long, for half a second.
+ */
+void mki_sessions_hold(struct mk_worker *w, void *unused);
+void mki_sessions_go_on(struct mk_worker *w, void *unused);
+/* Adds to *(size_t *)arg, atomically, the sessions whose input is not all dealt with. */
+void mki_sessions_count_unsettled(struct mk_worker *w, void *arg);
 /* Defines the core's own hooks. */
 void mki_session_hooks(void);
 void mki_hosts_set(const struct mk_option_list *hosts);

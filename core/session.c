@@ -15,6 +15,7 @@
 #define SESSION_MAGIC 0x53657373u
 #define GENERATION_MASK 0xffffffu
 #define SLOTS_MAX 64
+#define HOLD_MS 500
 
 struct mk_session {
     uint32_t magic;
@@ -29,6 +30,7 @@ struct mk_session {
     void **slots;
     uint8_t slot_count;
     bool closed;
+    bool held;                  /* one of its pauses is mki_sessions_hold's */
     uint16_t pauses;
     uint32_t unsettled;
 };
@@ -73,6 +75,13 @@ grow(struct mk_worker *w)
     w->session_cap = cap;
 }
 
+static void
+hold(struct mk_session *s)
+{
+    s->held = true;
+    s->pauses++;
+}
+
 struct mk_session *
 mk_session_new(struct mk_module *owner, const struct mk_session_ops *ops, void *data)
 {
@@ -95,6 +104,8 @@ mk_session_new(struct mk_module *owner, const struct mk_session_ops *ops, void *
     s->owner = owner;
     s->ops = ops;
     s->data = data;
+    if (w->holding)
+        hold(s);
     return s;
 }
 
@@ -293,6 +304,56 @@ unsigned
 mk_session_unsettled(const struct mk_session *s)
 {
     return s->unsettled;
+}
+
+/* -- while a module is exchanged ------------------------------------------------------------- */
+
+static void
+on_hold_end(void *arg)
+{
+    mki_sessions_go_on(arg, NULL);
+}
+
+void
+mki_sessions_hold(struct mk_worker *w, void *unused)
+{
+    (void)unused;
+    w->holding = true;
+    for (uint32_t i = 0; i < w->session_cap; i++) {
+        if (w->sessions[i])
+            hold(w->sessions[i]);
+    }
+    w->hold_end = mk_timer_new(NULL, HOLD_MS, on_hold_end, w);
+}
+
+void
+mki_sessions_go_on(struct mk_worker *w, void *unused)
+{
+    (void)unused;
+    mk_timer_free(&w->hold_end);
+    w->holding = false;
+    mki_enter();
+    for (uint32_t i = 0; i < w->session_cap; i++) {
+        struct mk_session *s = w->sessions[i];
+
+        if (!s || !s->held)
+            continue;
+        s->held = false;
+        mk_session_ref(s);
+        mk_session_unpause(s);
+        mk_session_unref(&s);
+    }
+    mki_leave();
+}
+
+void
+mki_sessions_count_unsettled(struct mk_worker *w, void *arg)
+{
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < w->session_cap; i++)
+        n += w->sessions[i] && w->sessions[i]->unsettled > 0;
+    __atomic_fetch_add((size_t *)arg, n, __ATOMIC_RELAXED);
 }
 
 /* -- delivering ----------------------------------------------------------------------------- */

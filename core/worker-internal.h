@@ -70,6 +70,8 @@ struct mk_worker {
     uint32_t session_cap, session_free;
     uint32_t *free_indexes;
     size_t session_count;
+    bool holding;                       /* input of all sessions: mki_sessions_hold */
+    struct mk_timer *hold_end;
     struct mki_list requests;           /* iq-request.c */
     uint64_t next_request;
 };

@@ -360,9 +360,16 @@ static void
 read_input(struct conn *c)
 {
     struct lane *lane = &c->stream->c2s->lanes[mk_worker_index(mk_worker_self())];
-    struct mk_session *keep = mk_session_ref(c->stream->session);
+    struct mk_session *keep = c->stream->session;
     int i = 0;
 
+    /* Paused by somebody else, between two stanzas. */
+    if (mk_session_is_paused(keep)) {
+        c->reading_stopped = true;
+        want(c);
+        return;
+    }
+    mk_session_ref(keep);
     /* What TLS has decrypted already wakes nobody. */
     while (read_once(c, lane, keep) && (++i < READS_A_TURN || (c->ssl && SSL_pending(c->ssl) > 0)))
         ;

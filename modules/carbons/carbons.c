@@ -233,6 +233,15 @@ session_gone(void *data)
 }
 
 static void
+want_copies(struct carbons *c, struct mk_session *s)
+{
+    if (mk_session_slot(s, c->slot))
+        return;
+    __atomic_fetch_add(&c->enabled, 1, __ATOMIC_RELAXED);
+    mk_session_slot_set(s, c->slot, c);
+}
+
+static void
 turn(struct carbons *c, struct mk_session *s, bool on)
 {
     struct mk_resource r;
@@ -243,8 +252,9 @@ turn(struct carbons *c, struct mk_session *s, bool on)
     c->sessions->update(c->sessions->self, s, r.priority, on ? MK_RESOURCE_CARBONS : 0,
                         on ? 0 : MK_RESOURCE_CARBONS);
     if (on)
-        __atomic_fetch_add(&c->enabled, 1, __ATOMIC_RELAXED);
-    mk_session_slot_set(s, c->slot, on ? c : NULL);
+        want_copies(c, s);
+    else
+        mk_session_slot_set(s, c->slot, NULL);
 }
 
 /* The resource's flag came along with the session. */
@@ -253,10 +263,8 @@ on_arrives(struct mk_ev_session_arrives *ev, void *arg)
 {
     struct carbons *c = arg;
 
-    if (!(ev->flags & MK_RESOURCE_CARBONS) || mk_session_slot(ev->session, c->slot))
-        return;
-    __atomic_fetch_add(&c->enabled, 1, __ATOMIC_RELAXED);
-    mk_session_slot_set(ev->session, c->slot, c);
+    if (ev->flags & MK_RESOURCE_CARBONS)
+        want_copies(c, ev->session);
 }
 
 static enum mk_verdict
@@ -343,6 +351,32 @@ init(struct mk_module *m, struct mk_error *err)
 }
 
 static void
+adopt(struct mk_session *s, void *arg)
+{
+    struct carbons *c = arg;
+    struct mk_resource r;
+
+    c->sessions->get(c->sessions->self, s, &r);
+    if (r.flags & MK_RESOURCE_CARBONS)
+        want_copies(c, s);
+}
+
+static void
+adopt_all(void *arg)
+{
+    mk_session_each(adopt, arg);
+}
+
+/* After a reload: sessions keep what they have turned on, for the resource's flag is still there. */
+static int
+start(struct mk_module *m, struct mk_error *err)
+{
+    (void)err;
+    mk_workers_run(adopt_all, mk_module_get(m));
+    return 0;
+}
+
+static void
 unload(struct mk_module *m)
 {
     mk_free(mk_module_get(m));
@@ -350,4 +384,4 @@ unload(struct mk_module *m)
 
 MK_MODULE(.name = "carbons", .version = "1.0", .summary = "XEP-0280: message carbons",
           .depends = (const char *const[]){"c2s", NULL},
-          .after = (const char *const[]){"sasl", NULL}, .init = init, .unload = unload);
+          .after = (const char *const[]){"sasl", NULL}, .init = init, .start = start, .unload = unload);
