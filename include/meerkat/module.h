@@ -13,8 +13,9 @@
  * handler may be called as soon as it is registered, while init is still running. So make the
  * module's state first and register last.
  *
- * A reload unloads the old code and loads the new one; nothing of the old state is left. Meanwhile what clients send waits. A module that
- * cannot be opened, or whose options are wrong, is refused before the old one goes.
+ * A reload unloads the old code and loads the new one; nothing of the old state is left. What clients
+ * send waits meanwhile. A module that cannot be opened, or whose options are wrong, is refused before
+ * the old one goes.
  *
  * A whole module:
  *
