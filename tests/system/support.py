@@ -53,6 +53,32 @@ def freeze(process):
              "all threads to stop")
 
 
+# What clients of this process have said, and what must be in no log: bodies, and passwords as they go over the wire.
+said = set()
+SAID_MAX = 5000
+
+
+def note_said(text):
+    """Keeps the bodies of a text that is sent, if they are words that a log would not have by itself."""
+    if len(said) < SAID_MAX:
+        said.update(body for body in re.findall(r"<body>([^<]{6,})</body>", text) if not body.isalnum())
+
+
+def wire_forms(password):
+    """PLAIN's base64 of a password behind a NUL: the characters that are the same whatever stands before."""
+    forms = []
+    for before in range(3):
+        text = base64.b64encode(b"x" * before + b"\0" + password.encode()).decode()
+        forms.append(text[4 if before else 0:].rstrip("=")[:-1])
+    return forms
+
+
+def leaks(log):
+    """What must not be in a log and is."""
+    words = ["<body", "<password", "<auth ", "<response", "password=secret", "password 'secret'", *wire_forms("secret")]
+    return [word for word in [*words, *said] if word in log]
+
+
 class Node:
     """A meerkatd of its own. `config` is INI text behind [meerkat]; {dir} in it is its directory.
     `kind` of database: sqlite, pgsql."""
@@ -90,6 +116,8 @@ class Node:
             base = re.sub(rf"^{key} *=.*\n", "", base, flags=re.M) + f"{key} = {value}\n"
         if own:
             config = config.replace(own.group(0), "")
+        if "[log]" not in config:
+            config += "\n[log]\nlevel = debug\n"
         text = (base + config).replace("{dir}", str(self.folder)).replace("{hosts}", self.hosts)
         self.ini.write_text(text.replace("{modules}", str(MODULES)))
 
@@ -129,6 +157,7 @@ class Node:
         if self.process and self.process.poll() is None:
             self.process.terminate()
             assert self.process.wait(30) == 0, self.log()[-4000:]
+            assert not leaks(self.log()), leaks(self.log())
 
     def reload(self):
         self.process.send_signal(signal.SIGHUP)
@@ -253,6 +282,7 @@ class Client:
         self.features = self.restart()
 
     def send(self, text):
+        note_said(text)
         self.socket.sendall(text.encode())
 
     def receive(self, patience=PATIENCE):

@@ -20,7 +20,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 STRICT = "CFLAGS=-O1 -g -Wall -Wextra -Werror"
 COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
 MODULES = {"template": "hello", "examples/ping": "example_ping", "examples/filter": "example_filter",
-           "examples/wordcount": "example_wordcount"}
+           "examples/wordcount": "example_wordcount", "examples/notice": "example_notice"}
 
 
 def install(*variables):
@@ -142,6 +142,10 @@ accounts = alice:secret, bob:secret, carol:secret, dave:secret
 [router]
 [register]
 enabled = yes
+[http]
+listen = 127.0.0.1:0
+[graphql]
+user_listen = 127.0.0.1:0
 [example_filter]
 words = spam
 [hello]
