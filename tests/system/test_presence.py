@@ -2,6 +2,8 @@
 # Copyright (c) 2026 the Meerkat authors
 """Presence and subscriptions (RFC 6121 §3, §4) between users of one server."""
 import re
+import socket
+import struct
 
 import pytest
 
@@ -9,7 +11,7 @@ from extra import node_with
 from support import wait_for
 from test_roster import put, roster, send_put
 
-NAMES = [f"u{n}" for n in range(60)]
+NAMES = [f"u{n}" for n in range(80)]
 CONFIG = f"""
 [meerkat]
 workers = 2
@@ -23,6 +25,7 @@ accounts = {", ".join(chr(10) * (n % 10 == 0) + f"  {u}:secret" for n, u in enum
 [module:roster]
 [module:presence]
 max_directed = 3
+[module:sm]
 """
 unused = iter(NAMES)
 
@@ -126,11 +129,37 @@ def test_presence_of_friends_is_seen_on_coming_changing_and_going(person, login)
     assert f"from='{a.jid}'" in b.until(f"<presence[^>]*from='{a.jid}'[^>]*>")
 
 
-@pytest.mark.parametrize("end", ["close", "drop"])
-def test_friends_see_that_a_connection_ended(person, end):
+def reset(client, _):
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.drop()
+
+
+def say_nonsense(client, _):
+    client.send("</nonsense>")
+    client.closed("<not-well-formed")
+
+
+def be_replaced(client, login):
+    user, resource = re.split("@.*/", client.jid)
+    login(user, resource=resource)
+    client.closed("<conflict")
+
+
+def never_resume(client, _):
+    """A session with stream management outlives its connection, for as long as was asked for."""
+    client.send("<enable xmlns='urn:xmpp:sm:3' resume='true' max='1'/>")
+    client.until("<enabled[^>]*/>")
+    client.drop()
+
+
+ENDS = [lambda client, _: client.close(), lambda client, _: client.drop(), reset, say_nonsense, be_replaced, never_resume]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=["close", "drop", "reset", "stream error", "conflict", "not resumed"])
+def test_friends_see_that_a_connection_ended(person, login, end):
     a, b = person(), person()
     befriend(a, b)
-    getattr(b, end)()
+    end(b, login)
     assert "type='unavailable'" in a.stanza(f"^<presence[^>]*from='{b.jid}'")
 
 

@@ -577,6 +577,8 @@ def test_a_failure_is_shown_with_its_place_and_what_came_before(talk):
     ("log has\n  never said", "the log does not have 'never said'"),
     ("node reloads\n  [hello]\n  greting = x", "did you mean 'greeting'"),
     ("node reloads badly\n  [hello]", "control answered: ok"),
+    ("alice asks\n  { checkAuth { username } }", "needs [graphql]"),
+    ("admin asks\n  { checkAuth { username } }", "needs [graphql]"),
 ])
 def test_a_step_that_fails_says_why(talk, steps, reason):
     done = talk(HELLO.rsplit("alice receives", 1)[0] + steps, "--timeout", "0.3")
@@ -590,12 +592,41 @@ def test_a_step_that_fails_says_why(talk, steps, reason):
     ("client alice\nalice connects\nalice sends\n  <presence>", "t.dialogue:3: this is not well-formed XML"),
     ("client alice\nalice connects\nalice sends\n  <presence to='{bob}'/>", "'{bob}' is not known"),
     ("client alice\n  nickname: al", "'nickname' is not known of a client"),
+    ("client alice\nalice is told\n  {}", "t.dialogue:2: alice has asked nothing"),
+    ("client alice\nadmin is told\n  {\"data\"", "t.dialogue:2: this is not JSON"),
     ("  lost", "line 1: an indented line needs a step above it"),
     ("# nothing", "it has no steps"),
 ])
 def test_a_dialogue_that_makes_no_sense_is_an_error_of_its_own(talk, text, reason):
     done = talk(text)
     assert done.returncode == 2 and reason in done.stderr, done
+
+
+ASKED = """
+node
+    [graphql]
+client alice
+alice asks
+    { checkAuth { username authStatus } }
+alice is told
+    {"data": {"checkAuth": {"username": "alice@localhost", "authStatus": "AUTHORIZED"}}}
+admin asks
+    { checkAuth { authType } }
+admin is told
+"""
+
+
+@pytest.mark.parametrize("told, lines", [
+    ('{"data": {"checkAuth": {"authType": "ADMIN"}}}', []), ("{}", []), ('{"data": {"checkAuth": {"authType": "{re:A.*}"}}}', []),
+    ('{"data": {"checkAuth": {"authType": "USER"}}}', ['-      "authType": "USER"', '+      "authType": "ADMIN"']),
+    ('{"data": {"checkAuth": []}}', ['-    "checkAuth": []']),
+    ('{"errors": [{"message": "{any}"}]}', ['-  "errors": [']),
+])
+def test_users_and_administrators_ask_the_api(talk, told, lines):
+    done = talk(ASKED + "    " + told)
+    assert done.returncode == (1 if lines else 0), done.stdout + done.stderr
+    for line in lines:
+        assert f"#   {line}\n" in done.stdout, done.stdout
 
 
 def test_clients_may_be_dropped_ignore_things_and_share_an_account(talk):
