@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <event2/event.h>
 #include <event2/thread.h>
 
 #include "server-internal.h"
@@ -150,6 +151,8 @@ main(int argc, char **argv)
 
     if (rc)
         return rc - 1;
+    /* What libevent has no memory for it would drop in silence. */
+    event_set_mem_functions(mk_alloc, mk_realloc, mk_free);
     if (evthread_use_pthreads() < 0)
         return 3;
     rc = dispatch(&args, &asked, argc, argv);

@@ -136,6 +136,8 @@ init(struct mk_module *m, struct mk_error *err)
 
     mk_module_set(m, g);
     g->module = m;
+    /* Of all modules with values of jansson: where there is no memory for one, it would be left out in silence. */
+    json_set_alloc_funcs(mk_alloc, mk_free);
     g->http = mk_http_get(m, err);
     if (!g->http)
         return -1;

@@ -59,9 +59,9 @@ SAID_MAX = 5000
 
 
 def note_said(text):
-    """Keeps the bodies of a text that is sent, if they are words that a log would not have by itself."""
+    """Keeps the bodies of a text that is sent, if they are long enough not to be in a log by chance."""
     if len(said) < SAID_MAX:
-        said.update(body for body in re.findall(r"<body>([^<]{6,})</body>", text) if not body.isalnum())
+        said.update(re.findall(r"<body>([^<]{12,})</body>", text))
 
 
 def wire_forms(password):
