@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 import urllib.request
 
 import pytest
@@ -122,7 +123,8 @@ def driver(tmp_path_factory):
     for argument in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,900", "--no-first-run",
                      "--disable-background-networking", "--lang=en", f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
         options.add_argument(argument)
-    if os.geteuid() == 0:
+    # Its sandbox needs a namespace of users, which root does not get and some containers give to nobody. The pages are ours.
+    if os.geteuid() == 0 or subprocess.run(["unshare", "-Ur", "true"], capture_output=True).returncode != 0:
         options.add_argument("--no-sandbox")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     browser = webdriver.Chrome(service=Service(shutil.which("chromedriver")), options=options)
