@@ -25,6 +25,27 @@ def test_every_module_has_a_readme():
             assert len((folder / "README.md").read_text()) > 100, folder.name
 
 
+REGISTERED = re.compile(r'mk_on\(\s*[\w>.-]+,\s*(\w+),|mk_(?:counter|gauge|histogram)_\w+\(\s*[\w>.-]+,\s*"(\w+)"')
+
+
+def is_named(name, words):
+    """`…_total` stands for all names that end so, `user_send_*` for all that begin so."""
+    return any(name == word or (word.endswith("*") and name.startswith(word[:-1])) or
+               (word[0] in "…_" and name.endswith(word[1:])) for word in words)
+
+
+def test_every_readme_names_the_hooks_and_metrics_of_its_module():
+    missing = {}
+    for folder in (ROOT / "modules").iterdir():
+        if not (folder / f"{folder.name}.c").exists():
+            continue
+        words = {re.sub(r"^meerkat_|\{.*", "", word) for word in re.findall(r"`([^`\n]+)`", (folder / "README.md").read_text())} - {""}
+        names = {hook or metric for source in folder.glob("*.c") for hook, metric in REGISTERED.findall(source.read_text())}
+        if left := sorted(name for name in names if not is_named(name, words)):
+            missing[folder.name] = left
+    assert not missing
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     pem = tmp_path_factory.mktemp("tls") / "pem"
