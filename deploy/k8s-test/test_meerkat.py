@@ -233,9 +233,9 @@ def test_the_autoscaler_follows_the_load_and_nobody_notices():
 
     def story():
         with tempfile.TemporaryDirectory() as folder:
-            mark = pathlib.Path(folder, "mark")
+            mark = pathlib.Path(folder, "on")
             mark.touch()
-            loops = [subprocess.Popen(["bash", "-c", loop, str(mark)]) for _ in range(6)]
+            loops = [subprocess.Popen(["bash", "-c", loop, folder, str(i)]) for i in range(6)]
             try:
                 wait_for(lambda: replicas() >= 4, "four pods or more under load", 300)
                 rolled_out()
@@ -244,8 +244,11 @@ def test_the_autoscaler_follows_the_load_and_nobody_notices():
                 mark.unlink()
                 for process in loops:
                     process.wait(90)
+            for i in range(len(loops)):
+                answers.update(pathlib.Path(folder, str(i)).read_text().splitlines())
         wait_for(lambda: replicas() == 1, "one pod in peace", 400)
-        rolled_out()
+        # Those that go are Terminating for as long as their users move.
+        wait_for(lambda: field(".items[*].metadata.name", SERVER).split() == pods() == ["meerkat-0"], "the others to be gone", 120)
         sh("kubectl get hpa,pods; kubectl describe hpa meerkat | sed -n '/Events/,$p'")
     account = talk("auto", balancer(), story, 5)
     show(f"answers to curl: {dict(answers)}")
