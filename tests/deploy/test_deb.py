@@ -45,10 +45,11 @@ def deb(packages, name):
 
 
 class Root:
-    """A Debian below a folder, into which one can install, and in which meerkatd can run."""
+    """A Debian below a folder, into which one can install, and in which meerkatd can run. `written`: where that is found which was
+    written into it; the same folder, or the upper layer of it."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, written=None):
+        self.path, self.written = path, written or path
         # What a maintainer's script would start is started by the test.
         (path / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
         (path / "usr/sbin/policy-rc.d").chmod(0o755)
@@ -65,9 +66,8 @@ class Root:
 
     def traces(self):
         """What there is of the packages outside of dpkg's own records and the test's."""
-        found = self.run("find", "/", "-xdev", "-iname", "*meerkat*", "-not", "-path", "/tmp/*", "-not", "-path", "/proc/*",
-                         "-not", "-path", "/var/log/*", "-not", "-path", "/var/cache/*", "-not", "-path", f"{ROOT.parent}/*").split()
-        return found
+        found = run("find", self.written, "-xdev", "-iname", "*meerkat*", "-printf", "/%P\n").splitlines()
+        return [f for f in found if not f.startswith(("/tmp/", "/proc/", "/var/log/", "/var/cache/"))]
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +97,8 @@ def debian(tmp_path_factory):
     subprocess.run(["mount", "-t", "proc", "proc", root / "proc"], check=True)
     if not FULL:
         subprocess.run(["mount", "--rbind", "/dev", root / "dev"], check=True)
-    before = set(Root(root).traces())
-    yield Root(root), before
+    made = Root(root, None if FULL else folder / "upper")
+    yield made, set(made.traces())
     subprocess.run(["umount", "-R", folder], check=True)
 
 
@@ -126,7 +126,7 @@ def newer(package, folder):
     run("dpkg-deb", "-R", package, folder / "tree")
     control = folder / "tree/DEBIAN/control"
     control.write_text(re.sub(r"^(Version: .*)$", r"\1+1", control.read_text(), flags=re.M))
-    run("dpkg-deb", "-b", folder / "tree", folder / "newer.deb")
+    run("dpkg-deb", "-Znone", "-b", folder / "tree", folder / "newer.deb")
     return folder / "newer.deb"
 
 

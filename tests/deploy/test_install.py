@@ -83,6 +83,18 @@ def test_the_unit_is_a_good_one(unit, installed, tmp_path):
     assert ours == []
 
 
+def test_the_unit_needs_no_program_that_the_smallest_debian_has_not(unit):
+    programs = re.findall(r"^Exec\w+=[+!@:-]*(\S+)", unit.read_text(), re.M)
+    assert len(programs) >= 2
+    for program in programs:
+        if not program.endswith("/sbin/meerkatd"):
+            real = pathlib.Path(program).resolve()
+            package = subprocess.run(["dpkg", "-S", real], capture_output=True, text=True).stdout or subprocess.run(
+                ["dpkg", "-S", str(real).removeprefix("/usr")], capture_output=True, text=True, check=True).stdout
+            essential = subprocess.run(["dpkg-query", "-W", "-f=${Essential}", package.split(":")[0]], capture_output=True, text=True)
+            assert essential.stdout == "yes", program
+
+
 def test_the_unit_is_as_closed_as_the_readme_says(unit):
     run = subprocess.run([UNIT_PROGRAM, "security", "--offline=yes", unit], capture_output=True, text=True)
     score = re.search(r"exposure level for meerkat.service: ([\d.]+)", run.stdout).group(1)
