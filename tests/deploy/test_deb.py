@@ -12,10 +12,12 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
-from support import Client, Node, wait_for
+from support import Node, wait_for
+from test_container import Podman, missing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FULL = os.environ.get("MEERKAT_DEB") == "full"
@@ -172,6 +174,56 @@ def test_the_packages_are_installed_used_upgraded_removed_and_purged(packages, d
     root.run("dpkg", "--purge", *names)
     assert set(root.traces()) - before == set()
     assert "meerkat" not in (root.path / "etc/passwd").read_text() + (root.path / "etc/group").read_text()
+
+
+CHAT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from support import Client
+romeo, juliet = (Client(5222, host=sys.argv[2]).login(name) for name in ("romeo", "juliet"))
+juliet.presence()
+juliet.sync()
+romeo.message(juliet.bare, "good night")
+assert "good night" in juliet.stanza("<body>")
+"""
+
+
+@pytest.fixture
+def booted(packages, debian):
+    """podman, with a container `sd` in which systemd is process 1 and the package is installed; and its root folder."""
+    path = debian[0].path.parent / "systemd"
+    run("mmdebstrap", "--quiet", "--variant=apt", "--include=systemd,systemd-sysv,dbus", "bookworm", path)
+    root = Root(path)
+    for name in ("resolv.conf", "hosts"):
+        shutil.copy(f"/etc/{name}", path / "etc" / name)
+    run("mount", "-t", "proc", "proc", path / "proc")
+    root.run("apt-get", "update", "-qq")
+    root.install(deb(packages, "meerkat"))
+    run("umount", path / "proc")
+    (path / "usr/sbin/policy-rc.d").unlink()
+    podman = Podman(pathlib.Path(tempfile.mkdtemp(prefix="meerkat-podman-")))
+    podman("run", "--detach", "--name", "sd", "--systemd=always", "--network", "none", "--ulimit", "nofile=1024:4096", "--ulimit",
+           "nproc=512:512", "--rootfs", path, "/sbin/init")
+    yield podman, path
+    podman.destroy()
+
+
+@pytest.mark.skipif(not FULL or bool(missing()), reason="./dev deb test boots a systemd")
+def test_systemd_starts_it_at_boot_reloads_it_and_stops_it(booted):
+    podman, path = booted
+    wait_for(lambda: podman("exec", "sd", "systemctl", "is-active", "meerkat", ok=False) == "active\n", "systemd to have started it", 60)
+    host = re.search(r"^hosts = (\S+)", (path / "etc/meerkat/meerkat.ini").read_text(), re.M).group(1)
+    for user in ("romeo", "juliet"):
+        podman("exec", "sd", "meerkatctl", "account", "registerUser", "--domain", host, "--username", user, "--password", "secret")
+    run("nsenter", "-n", "-t", podman("inspect", "--format", "{{.State.Pid}}", "sd").strip(), "/usr/bin/python3", "-c", CHAT,
+        ROOT / "tests" / "system", host)
+    before = podman("exec", "sd", "systemctl", "show", "meerkat", "-p", "MainPID")
+    podman("exec", "sd", "systemctl", "reload", "meerkat")
+    wait_for(lambda: "config.reload" in podman("exec", "sd", "journalctl", "-u", "meerkat"), "the reload")
+    assert podman("exec", "sd", "systemctl", "show", "meerkat", "-p", "MainPID") == before
+    podman("exec", "sd", "systemctl", "stop", "meerkat")
+    assert podman("exec", "sd", "systemctl", "show", "meerkat", "-p", "Result", "-p", "ExecMainStatus").split() == [
+        "Result=success", "ExecMainStatus=0"]
 
 
 @pytest.mark.skipif(not FULL, reason="./dev deb test asks lintian: what this test builds is not optimised")
