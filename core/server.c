@@ -739,6 +739,7 @@ run_task(const struct mki_args *args, size_t argc, char **argv)
 {
     struct mk_error err = {""};
     struct mki_ini *ini;
+    bool by_root = geteuid() == 0;
     int rc = 1;
 
     signal(SIGPIPE, SIG_IGN);
@@ -764,6 +765,8 @@ run_task(const struct mki_args *args, size_t argc, char **argv)
         event_base_free(server.base);
         if (rc < 0)
             fprintf(stderr, "meerkatd: %s\n", err.text);
+        if (rc < 0 && by_root && geteuid() != 0 && strstr(err.text, strerror(EACCES)))
+            fprintf(stderr, "meerkatd: a task is user '%s', who must be able to reach the file\n", server.conf.user);
     }
     mki_ini_free(&ini);
     forget_all();

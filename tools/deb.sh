@@ -20,6 +20,7 @@ if [ $# -gt 1 ]; then
     sed -i "1s/(.*)/($2)/" debian/changelog
 fi
 DEB_BUILD_OPTIONS="parallel=$(nproc) ${DEB_BUILD_OPTIONS-}" dpkg-buildpackage -b -us -uc -rfakeroot >"$out/build.log" 2>&1 ||
-    { tail -30 "$out/build.log" >&2; exit 1; }
+    # When configure fails, what it says stands far above the end: debhelper shows all of config.log.
+    { grep -nE 'error:|\*\*\*|Unmet|No space' "$out/build.log" | head -20 >&2; tail -30 "$out/build.log" >&2; exit 1; }
 mv "$work"/*.deb "$work"/*.changes "$work"/*.buildinfo "$out"
 ls "$out"/*.deb

@@ -3,6 +3,7 @@
 """docs/kubernetes.md on a real cluster, in its order: `./dev k8s test`. Each test goes on where the one before it ended."""
 import asyncio
 import base64
+import collections
 import json
 import os
 import pathlib
@@ -31,6 +32,7 @@ PAIRS = int(os.environ.get("MEERKAT_PAIRS", "20"))
 VALUES = (os.environ.get("MEERKAT_VALUES", "") + " "
           "--set replicaCount=3 --set volatileDatabase=cets --set persistentDatabase=rdbms --set rdbms.tls.required=false "
           "--set rdbms.host=db-postgresql --set resources.requests.cpu=200m")
+SERVER = "pods -l app.kubernetes.io/instance=meerkat,app.kubernetes.io/component!=test"
 
 TLS = ssl.create_default_context()  # the certificate is self-signed
 TLS.check_hostname = False
@@ -60,7 +62,7 @@ def rolled_out():
 
 def pods():
     """Names of the server's pods that are not on their way out, in order."""
-    items = get("pods -l app.kubernetes.io/instance=meerkat,app.kubernetes.io/component!=test").get("items", [])
+    items = get(SERVER).get("items", [])
     return sorted(i["metadata"]["name"] for i in items if "deletionTimestamp" not in i["metadata"])
 
 
@@ -222,17 +224,18 @@ def test_the_autoscaler_follows_the_load_and_nobody_notices():
     sh("kubectl autoscale sts meerkat --cpu=20% --min=1 --max=8")
     mutation = json.dumps({"query": 'mutation { stanza { sendMessage(to: "bob@localhost", body: "Hi") { id } } }'})
     # A new connection every 200 requests, so that new pods get their share.
-    loop = (f"while [ -e $0 ]; do curl -s -m 60 -o /dev/null -u alice@localhost:secret -H 'Content-Type: application/json' "
-            f"-d '{mutation}' 'http://{at}:5561/api/graphql?[1-200]'; done")
+    loop = (f"while [ -e $0/on ]; do curl -s -m 60 -o /dev/null -w '%{{http_code}} %{{errormsg}}\\n' -u alice@localhost:secret "
+            f"-H 'Content-Type: application/json' -d '{mutation}' 'http://{at}:5561/api/graphql?[1-200]'; done >>$0/$1")
+    answers = collections.Counter()
 
     def replicas():
         return int(field(".spec.replicas", "sts/meerkat") or 0)
 
     def story():
         with tempfile.TemporaryDirectory() as folder:
-            mark = pathlib.Path(folder, "mark")
+            mark = pathlib.Path(folder, "on")
             mark.touch()
-            loops = [subprocess.Popen(["bash", "-c", loop, str(mark)]) for _ in range(6)]
+            loops = [subprocess.Popen(["bash", "-c", loop, folder, str(i)]) for i in range(6)]
             try:
                 wait_for(lambda: replicas() >= 4, "four pods or more under load", 300)
                 rolled_out()
@@ -241,12 +244,17 @@ def test_the_autoscaler_follows_the_load_and_nobody_notices():
                 mark.unlink()
                 for process in loops:
                     process.wait(90)
+            for i in range(len(loops)):
+                answers.update(pathlib.Path(folder, str(i)).read_text().splitlines())
         wait_for(lambda: replicas() == 1, "one pod in peace", 400)
-        rolled_out()
+        # Those that go are Terminating for as long as their users move.
+        wait_for(lambda: field(".items[*].metadata.name", SERVER).split() == pods() == ["meerkat-0"], "the others to be gone", 120)
         sh("kubectl get hpa,pods; kubectl describe hpa meerkat | sed -n '/Events/,$p'")
     account = talk("auto", balancer(), story, 5)
+    show(f"answers to curl: {dict(answers)}")
     nothing_lost(account)
     assert account["streams resumed"] > 0 and account["streams not resumed"] == 0
+    assert set(answers) == {"200 "}
     sh("kubectl delete hpa meerkat")
 
 

@@ -12,6 +12,7 @@
 #include "cets.h"
 
 #define TICK_MS 100u
+#define DIAL_LATER_MS 30u
 #define FAREWELL_S 3
 
 /* -- what the replica says ------------------------------------------------------------------- */
@@ -145,6 +146,29 @@ compare_with(struct cets *c, const struct peer_view *v)
     }
 }
 
+static void
+say_when_ready(void *arg)
+{
+    struct cets *c = arg;
+    size_t records = 0;
+    bool ready;
+
+    if (c->said_ready || c->stopping)
+        return;
+    pthread_mutex_lock(&c->lock);
+    ready = c->joined && replica_ready(c->replica);
+    for (const struct mk_table *t = c->tables; ready && t; t = t->next) {
+        records += mk_store_count(t->store);
+        tell_event("table_in_sync", replica_table_name(c->replica, t->index));
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (!ready)
+        return;
+    __atomic_store_n(&c->said_ready, true, __ATOMIC_RELEASE);
+    mk_log(c->module, MK_LOG_INFO, "cets.in_sync", "in sync with the cluster after %llu ms: %zu records",
+           (unsigned long long)(mk_now_ms() - c->started), records);
+}
+
 /* -- what happens to peers ------------------------------------------------------------------- */
 
 static void
@@ -169,6 +193,7 @@ note_peer(struct cets *c, enum replica_note what, struct peer *peer)
                v.name, v.number, (unsigned long long)(mk_now_ms() - v.connected), v.records);
         compare_with(c, &v);
         tell_event("node_joined", v.name);
+        mk_defer(c->module, say_when_ready, c);     /* not under the lock */
         break;
     case REPLICA_SUSPECTED:
         if (!c->stopping)
@@ -277,28 +302,6 @@ dial_members(struct cets *c)
 }
 
 static void
-say_when_ready(struct cets *c)
-{
-    size_t records = 0;
-    bool ready;
-
-    if (c->said_ready)
-        return;
-    pthread_mutex_lock(&c->lock);
-    ready = c->joined && replica_ready(c->replica);
-    for (const struct mk_table *t = c->tables; ready && t; t = t->next) {
-        records += mk_store_count(t->store);
-        tell_event("table_in_sync", replica_table_name(c->replica, t->index));
-    }
-    pthread_mutex_unlock(&c->lock);
-    if (!ready)
-        return;
-    __atomic_store_n(&c->said_ready, true, __ATOMIC_RELEASE);
-    mk_log(c->module, MK_LOG_INFO, "cets.in_sync", "in sync with the cluster after %llu ms: %zu records",
-           (unsigned long long)(mk_now_ms() - c->started), records);
-}
-
-static void
 on_tick(void *arg)
 {
     struct cets *c = arg;
@@ -314,6 +317,15 @@ on_tick(void *arg)
 }
 
 static void
+on_dial(void *arg)
+{
+    struct cets *c = arg;
+
+    c->dial = NULL;
+    dial_members(c);
+}
+
+static void
 take_member(struct cets *c, const struct mk_discovered *d)
 {
     struct member *m = member_named(c, d->name);
@@ -323,9 +335,13 @@ take_member(struct cets *c, const struct mk_discovered *d)
         m = &c->members[c->member_count++];
         *m = (struct member){.number = d->number};
         snprintf(m->name, sizeof(m->name), "%s", d->name);
-        /* The lower name dials at once, the other a little later, so that there is one link. */
-        if (strcmp(mk_server_node(), d->name) > 0)
-            m->dial_at = mk_now_ms() + 2 * TICK_MS;
+        /* Of nodes that find each other in the same moment the lower name dials at once, the other a little later, so that
+         * there is one link. It does so: a node that has been there for long looks at its list seldom. */
+        if (strcmp(mk_server_node(), d->name) > 0) {
+            m->dial_at = mk_now_ms() + DIAL_LATER_MS;
+            if (!c->dial)
+                c->dial = mk_timer_new(c->module, DIAL_LATER_MS, on_dial, c);
+        }
     }
     if (strcmp(m->address, d->address) != 0) {
         snprintf(m->address, sizeof(m->address), "%s", d->address);
@@ -385,6 +401,7 @@ on_discovered(const struct mk_discovered *nodes, size_t count, uint32_t own, voi
     c->member_count = kept;
     expect_members(c);
     dial_members(c);
+    say_when_ready(c);
 }
 
 /* -- life cycle ----------------------------------------------------------------------------- */
@@ -605,6 +622,7 @@ leave(void *arg)
     struct cets *c = arg;
 
     mk_timer_free(&c->tick);
+    mk_timer_free(&c->dial);
     pthread_mutex_lock(&c->lock);
     replica_leave(c->replica);
     pthread_mutex_unlock(&c->lock);

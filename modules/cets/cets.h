@@ -144,7 +144,7 @@ struct cets {
     uint32_t number;
     uint64_t started;
     bool said_ready;
-    struct mk_timer *tick;
+    struct mk_timer *tick, *dial;
     struct {
         struct mk_counter bytes_in, bytes_out, refused, requests_out, requests_in, lost, full;
         struct mk_counter repairs, restarts;

@@ -50,13 +50,41 @@ struct texts {
     struct mk_str iterations, salt, stored, server;
 };
 
+static bool
+key_read(struct mk_scram_key *key, const struct texts *t)
+{
+    size_t size = mk_digest_size(key->alg);
+
+    return decode(t->salt, 1, MK_SALT_MAX, key->salt, &key->salt_len) == 0 &&
+           decode(t->stored, size, size, key->stored_key, NULL) == 0 && decode(t->server, size, size, key->server_key, NULL) == 0;
+}
+
+/* What ejabberd 23 writes: base64 of base64. A key of the right size cannot be that. */
+static bool
+key_read_twice(struct mk_scram_key *key, const struct texts *t)
+{
+    const struct mk_str in[] = {t->salt, t->stored, t->server};
+    unsigned char text[3][2 * MK_SALT_MAX];
+    struct mk_str out[3];
+    bool good = true;
+
+    for (size_t i = 0; good && i < MK_COUNT(in); i++) {
+        size_t len = 0;
+
+        good = decode(in[i], 1, sizeof(text[i]), text[i], &len) == 0;
+        out[i] = (struct mk_str){(const char *)text[i], len};
+    }
+    good = good && key_read(key, &(struct texts){.salt = out[0], .stored = out[1], .server = out[2]});
+    mk_wipe(text, sizeof(text));
+    return good;
+}
+
 /* One key a hash, the first that can be used. */
 static void
 add_key(struct mk_credentials *cred, int alg, const struct texts *t)
 {
     struct mk_scram_key *key = &cred->keys[cred->count];
     char digits[16] = "";
-    size_t size;
 
     for (size_t i = 0; i < cred->count; i++) {
         if ((int)cred->keys[i].alg == alg)
@@ -65,10 +93,8 @@ add_key(struct mk_credentials *cred, int alg, const struct texts *t)
     if (alg < 0 || cred->count == MK_SCRAM_KEYS_MAX || t->iterations.len >= sizeof(digits))
         return;
     memcpy(digits, t->iterations.p, t->iterations.len);
-    size = mk_digest_size((enum mk_hash_alg)alg);
     *key = (struct mk_scram_key){.alg = (enum mk_hash_alg)alg, .iterations = (unsigned)strtoul(digits, NULL, 10)};
-    if (key->iterations >= 1 && key->iterations <= ITERATIONS_MAX && decode(t->salt, 1, MK_SALT_MAX, key->salt, &key->salt_len) == 0 &&
-        decode(t->stored, size, size, key->stored_key, NULL) == 0 && decode(t->server, size, size, key->server_key, NULL) == 0)
+    if (key->iterations >= 1 && key->iterations <= ITERATIONS_MAX && (key_read(key, t) || key_read_twice(key, t)))
         cred->count++;
 }
 

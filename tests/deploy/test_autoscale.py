@@ -3,7 +3,7 @@
 """An autoscaler in the small: what StatefulSet and HorizontalPodAutoscaler do to pods, done to processes, by measured CPU.
 
 People chat and a loop sends messages through the users' API, as in docs/kubernetes.md, while nodes come and go: 1 → MEERKAT_SCALE → 1
-(4 if it is not set; 8 is the whole story).
+(8 if it is not set).
 """
 import asyncio
 import base64
@@ -21,7 +21,7 @@ from cluster import Cluster
 from rolling import Load
 from support import PATIENCE, wait_for
 
-MAX = int(os.environ.get("MEERKAT_SCALE", "4"))
+MAX = int(os.environ.get("MEERKAT_SCALE", "8"))
 PAIRS = int(os.environ.get("MEERKAT_PAIRS", "15"))
 PERIOD = 1.0                # between looks; Kubernetes: 15 s
 STABLE = 3.0                # nothing goes before it was too much for so long; Kubernetes: 5 min

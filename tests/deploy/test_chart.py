@@ -264,6 +264,19 @@ def test_the_schema_knows_every_value_and_no_other():
     assert "rdbms.host" in refused({"rdbms": {"host": "a\nb = c"}})
 
 
+def test_every_value_is_in_the_schema_and_explained_to_administrators():
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    page = (ROOT / "docs" / "admin" / "kubernetes.md").read_text()
+    for path, _ in leaves(DEFAULTS):
+        at = schema
+        for key in path:
+            at = at.get("properties", {}).get(key, at.get("additionalProperties", True))
+            if at is True:      # anything that Kubernetes takes there
+                break
+            assert at, path
+        assert f"`{path[0]}`" in page or f"`{path[0]}.*`" in page, path
+
+
 # -- what issue of what
 
 def test_the_names_are_those_of_the_walk_through():

@@ -2,8 +2,9 @@
 # Copyright (c) 2026 the Meerkat authors
 """The Debian packages: built, installed, used, upgraded, removed and purged.
 
-`./dev deb test` (MEERKAT_DEB=full) does it in a clean Debian made by mmdebstrap, and asks lintian; MEERKAT_DEB=smoke in a chroot
-whose lower layer is this machine, so that nothing is fetched. Building takes more than a minute: not among the tests of every day.
+`./dev deb test` (MEERKAT_DEB=full) does it in a clean Debian made by mmdebstrap, and asks lintian; otherwise it is a chroot whose lower
+layer is this machine, so that nothing is fetched, and what is built is not optimised. The build is in a folder of its own, out of a copy of
+the tree.
 """
 import ctypes
 import os
@@ -11,15 +12,16 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
-from support import Client, Node, wait_for
+from support import Node, wait_for
+from test_container import Podman, missing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FULL = os.environ.get("MEERKAT_DEB") == "full"
 CLONE_NEWNS = 0x20000
-pytestmark = pytest.mark.skipif("MEERKAT_DEB" not in os.environ, reason="the packages are tried by ./dev deb test")
 
 
 def run(*args, **more):
@@ -45,10 +47,11 @@ def deb(packages, name):
 
 
 class Root:
-    """A Debian below a folder, into which one can install, and in which meerkatd can run."""
+    """A Debian below a folder, into which one can install, and in which meerkatd can run. `written`: where that is found which was
+    written into it; the same folder, or the upper layer of it."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, written=None):
+        self.path, self.written = path, written or path
         # What a maintainer's script would start is started by the test.
         (path / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
         (path / "usr/sbin/policy-rc.d").chmod(0o755)
@@ -65,9 +68,8 @@ class Root:
 
     def traces(self):
         """What there is of the packages outside of dpkg's own records and the test's."""
-        found = self.run("find", "/", "-xdev", "-iname", "*meerkat*", "-not", "-path", "/tmp/*", "-not", "-path", "/proc/*",
-                         "-not", "-path", "/var/log/*", "-not", "-path", "/var/cache/*", "-not", "-path", f"{ROOT.parent}/*").split()
-        return found
+        found = run("find", self.written, "-xdev", "-iname", "*meerkat*", "-printf", "/%P\n").splitlines()
+        return [f for f in found if not f.startswith(("/tmp/", "/proc/", "/var/log/", "/var/cache/"))]
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +99,8 @@ def debian(tmp_path_factory):
     subprocess.run(["mount", "-t", "proc", "proc", root / "proc"], check=True)
     if not FULL:
         subprocess.run(["mount", "--rbind", "/dev", root / "dev"], check=True)
-    before = set(Root(root).traces())
-    yield Root(root), before
+    made = Root(root, None if FULL else folder / "upper")
+    yield made, set(made.traces())
     subprocess.run(["umount", "-R", folder], check=True)
 
 
@@ -126,7 +128,7 @@ def newer(package, folder):
     run("dpkg-deb", "-R", package, folder / "tree")
     control = folder / "tree/DEBIAN/control"
     control.write_text(re.sub(r"^(Version: .*)$", r"\1+1", control.read_text(), flags=re.M))
-    run("dpkg-deb", "-b", folder / "tree", folder / "newer.deb")
+    run("dpkg-deb", "-Znone", "-b", folder / "tree", folder / "newer.deb")
     return folder / "newer.deb"
 
 
@@ -172,6 +174,56 @@ def test_the_packages_are_installed_used_upgraded_removed_and_purged(packages, d
     root.run("dpkg", "--purge", *names)
     assert set(root.traces()) - before == set()
     assert "meerkat" not in (root.path / "etc/passwd").read_text() + (root.path / "etc/group").read_text()
+
+
+CHAT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from support import Client
+romeo, juliet = (Client(5222, host=sys.argv[2]).login(name) for name in ("romeo", "juliet"))
+juliet.presence()
+juliet.sync()
+romeo.message(juliet.bare, "good night")
+assert "good night" in juliet.stanza("<body>")
+"""
+
+
+@pytest.fixture
+def booted(packages, debian):
+    """podman, with a container `sd` in which systemd is process 1 and the package is installed; and its root folder."""
+    path = debian[0].path.parent / "systemd"
+    run("mmdebstrap", "--quiet", "--variant=apt", "--include=systemd,systemd-sysv,dbus", "bookworm", path)
+    root = Root(path)
+    for name in ("resolv.conf", "hosts"):
+        shutil.copy(f"/etc/{name}", path / "etc" / name)
+    run("mount", "-t", "proc", "proc", path / "proc")
+    root.run("apt-get", "update", "-qq")
+    root.install(deb(packages, "meerkat"))
+    run("umount", path / "proc")
+    (path / "usr/sbin/policy-rc.d").unlink()
+    podman = Podman(pathlib.Path(tempfile.mkdtemp(prefix="meerkat-podman-")))
+    podman("run", "--detach", "--name", "sd", "--systemd=always", "--network", "none", "--ulimit", "nofile=1024:4096", "--ulimit",
+           "nproc=512:512", "--rootfs", path, "/sbin/init")
+    yield podman, path
+    podman.destroy()
+
+
+@pytest.mark.skipif(not FULL or bool(missing()), reason="./dev deb test boots a systemd")
+def test_systemd_starts_it_at_boot_reloads_it_and_stops_it(booted):
+    podman, path = booted
+    wait_for(lambda: podman("exec", "sd", "systemctl", "is-active", "meerkat", ok=False) == "active\n", "systemd to have started it", 60)
+    host = re.search(r"^hosts = (\S+)", (path / "etc/meerkat/meerkat.ini").read_text(), re.M).group(1)
+    for user in ("romeo", "juliet"):
+        podman("exec", "sd", "meerkatctl", "account", "registerUser", "--domain", host, "--username", user, "--password", "secret")
+    run("nsenter", "-n", "-t", podman("inspect", "--format", "{{.State.Pid}}", "sd").strip(), "/usr/bin/python3", "-c", CHAT,
+        ROOT / "tests" / "system", host)
+    before = podman("exec", "sd", "systemctl", "show", "meerkat", "-p", "MainPID")
+    podman("exec", "sd", "systemctl", "reload", "meerkat")
+    wait_for(lambda: "config.reload" in podman("exec", "sd", "journalctl", "-u", "meerkat"), "the reload")
+    assert podman("exec", "sd", "systemctl", "show", "meerkat", "-p", "MainPID") == before
+    podman("exec", "sd", "systemctl", "stop", "meerkat")
+    assert podman("exec", "sd", "systemctl", "show", "meerkat", "-p", "Result", "-p", "ExecMainStatus").split() == [
+        "Result=success", "ExecMainStatus=0"]
 
 
 @pytest.mark.skipif(not FULL, reason="./dev deb test asks lintian: what this test builds is not optimised")

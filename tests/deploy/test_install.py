@@ -29,7 +29,8 @@ def test_everything_is_in_its_place(installed):
     for file in ("sbin/meerkatd", "bin/meerkatctl", "bin/meerkat-bench", "lib/meerkat/c2s.so", "lib/meerkat/rdbms_pgsql.so", "include/meerkat/meerkat.h",
                  "lib/pkgconfig/meerkat.pc", "share/man/man8/meerkatd.8", "share/man/man5/meerkat.ini.5",
                  "share/man/man1/meerkat-bench.1", "share/man/man1/meerkatctl.1", "share/doc/meerkat/examples/meerkat.ini",
-                 "lib/systemd/system/meerkat.service", "lib/sysusers.d/meerkat.conf"):
+                 "lib/systemd/system/meerkat.service", "lib/sysusers.d/meerkat.conf", "share/bash-completion/completions/meerkatctl",
+                 "share/zsh/site-functions/_meerkatctl", "share/fish/vendor_completions.d/meerkatctl.fish"):
         assert (installed / file).is_file(), file
     headers = {f.name for f in (ROOT / "include" / "meerkat").glob("*.h")}
     assert headers == {f.name for f in (installed / "include" / "meerkat").glob("*.h")}
@@ -44,6 +45,15 @@ def test_an_installed_server_starts(installed, tmp_path):
     run = subprocess.run([installed / "sbin" / "meerkatd", "--set", f"meerkat.module_path={installed}/lib/meerkat",
                           "--describe", "c2s"], capture_output=True, text=True)
     assert run.returncode == 0 and "`listen_tls`" in run.stdout
+
+
+def test_packages_and_container_are_built_with_all_that_the_build_needs():
+    needed = re.search(r'^build_packages="([^"]*)"', (ROOT / "dev").read_text(), re.M).group(1).split()
+    libraries = {p for p in needed if p.endswith("-dev")}
+    assert len(libraries) > 8
+    control = (ROOT / "debian" / "control").read_text().split("Standards-Version")[0]
+    assert libraries <= set(re.findall(r"^ ([\w.+-]+-dev),", control, re.M))
+    assert set(needed) <= set((ROOT / "deploy" / "container" / "Containerfile").read_text().split("COPY . /src")[0].split())
 
 
 @pytest.mark.parametrize("page", sorted(f.name for f in (ROOT / "docs" / "man").glob("*.[0-9]")))
@@ -81,6 +91,18 @@ def test_the_unit_is_a_good_one(unit, installed, tmp_path):
     run = subprocess.run([UNIT_PROGRAM, "verify", "--man=no", copy], capture_output=True, text=True)
     ours = [line for line in run.stderr.splitlines() if "meerkat" in line]
     assert ours == []
+
+
+def test_the_unit_needs_no_program_that_the_smallest_debian_has_not(unit):
+    programs = re.findall(r"^Exec\w+=[+!@:-]*(\S+)", unit.read_text(), re.M)
+    assert len(programs) >= 2
+    for program in programs:
+        if not program.endswith("/sbin/meerkatd"):
+            real = pathlib.Path(program).resolve()
+            package = subprocess.run(["dpkg", "-S", real], capture_output=True, text=True).stdout or subprocess.run(
+                ["dpkg", "-S", str(real).removeprefix("/usr")], capture_output=True, text=True, check=True).stdout
+            essential = subprocess.run(["dpkg-query", "-W", "-f=${Essential}", package.split(":")[0]], capture_output=True, text=True)
+            assert essential.stdout == "yes", program
 
 
 def test_the_unit_is_as_closed_as_the_readme_says(unit):

@@ -81,3 +81,9 @@ def test_every_row_of_the_table_of_a_cluster_is_measured():
 def test_a_rolling_restart_and_a_hard_kill_are_accounted_for():
     done = run("rolling.py", "--pairs", "5", "--talk", "0.5", "--acknowledge", "safe")
     assert done.stdout.count('"adds up": true') == 2 and done.stdout.count('"lost": 0') == 2, done.stdout
+
+
+def test_the_coming_and_going_of_nodes_is_measured():
+    done = run("start.py", "--quick")
+    rows = re.findall(r"^\| [^|]+ \| ([0-9.]+) \([0-9.]+\) \| ≤ [0-9.]+ \| \d+ \|$", done.stdout, re.M)
+    assert len(rows) == 5 and all(float(row) > 0 for row in rows), done.stdout

@@ -201,6 +201,11 @@ def test_a_backup_of_a_running_node_brings_back_accounts_and_messages(make_node,
         out = task(node, "backup", tmp_path / "copy")
         romeo.message("juliet@localhost", "after")
         romeo.sync()
+    # The command line of administrators does the same.
+    done = subprocess.run([BUILD / "meerkatctl", "backup", tmp_path / "second", "--config", node.ini], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("wrote ") and (tmp_path / "second").exists(), done.stderr
+    done = subprocess.run([BUILD / "meerkatctl", "restore", tmp_path / "second", "--config", node.ini], capture_output=True, text=True)
+    assert done.returncode == 1 and "a node is running here" in done.stderr
     assert re.fullmatch(rf"wrote {tmp_path}/copy: \d+ bytes\n", out)
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
     assert "is there already" in task(node, "backup", tmp_path / "copy", ok=False)

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import subprocess
+import xml.etree.ElementTree as ET
 from xml.sax.saxutils import escape
 
 import pytest
@@ -153,6 +154,48 @@ def test_files_of_prosody_come_in_with_their_passwords(make_node):
         assert "r0@muc.example" in c.iq("get", "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query>")
         c.presence()
         assert "user0999@localhost" in c.stanza("type='subscribe'")
+
+
+def shape(e):
+    """An element in a form that can be compared: children of rosters and vCards have no order, requests no receiver."""
+    attributes = {k: v for k, v in e.attrib.items() if not (e.tag.endswith("}presence") and k == "to")}
+    children = [shape(c) for c in e]
+    return e.tag, sorted(attributes.items()), (e.text or "").strip(), (
+        children if e.tag.endswith("offline-messages") else sorted(children))
+
+
+def things(text):
+    """Users in XEP-0227, by name: what they have but for keys and block lists."""
+    return {user.get("name"): sorted(shape(e) for e in user if not e.tag.endswith(("}scram-credentials", "}blocklist", ":privacy}query")))
+            for user in ET.fromstring(text).iter("{urn:xmpp:pie:0}user")}
+
+
+def test_files_that_ejabberd_wrote_come_in_with_passwords_and_block_lists_and_go_out_the_same(make_node):
+    """Written by ejabberd 23.01: keys in base64 twice, block lists as privacy lists."""
+    files = sorted((HERE / "ejabberd").glob("*.xml"))
+    node = make_node()
+    out = run(node, "import", *files)
+    assert "imported 4 users with 30 things" in out and "passed over" not in out and "no password" not in out
+    # The language of the text of a request to see somebody's presence is not kept.
+    assert things(run(node, "export", "-")) == things(
+        re.sub("<status xml:lang='en'>", "<status>", files[1].read_text()))
+    node.start()
+    for i in range(4):
+        with node.client(f"user{i}" if i else "üser0", f"pw{i}") as c:
+            assert f"spam{i}@far.example" in c.iq("get", "<blocklist xmlns='urn:xmpp:blocking'/>")
+
+
+def test_of_privacy_lists_those_denied_altogether_by_the_list_in_force_are_blocked(make_node, tmp_path):
+    (tmp_path / "a.xml").write_text(
+        HEAD + "<user name='a' password='x'><query xmlns='jabber:iq:privacy'><default name='one'/><list name='one'>"
+        "<item type='jid' value='bad@far.example' action='deny' order='1'/><item type='jid' value='in@far.example' action='deny' order='2'>"
+        "<presence-in/></item><item type='group' value='g' action='deny' order='3'/><item action='allow' order='4'/></list>"
+        "<list name='two'><item type='jid' value='other@far.example' action='deny' order='1'/></list></query></user>" + TAIL)
+    node = make_node()
+    assert "imported 1 users with 1 things" in (out := run(node, "import", tmp_path / "a.xml")) and "4 things were passed over" in out
+    node.start()
+    with node.client("a", "x") as c:
+        assert re.findall("jid='(.*?)'", c.iq("get", "<blocklist xmlns='urn:xmpp:blocking'/>").split("<blocklist")[1]) == ["bad@far.example"]
 
 
 def test_files_in_the_manner_of_ejabberd_come_in(make_node, tmp_path):

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define POLL_MS 100
 
@@ -350,11 +351,59 @@ run_completion(struct node *node, const struct cli *cli)
     return flush_stdout();
 }
 
+/* -- what works on a node's files: its program does that, with the same configuration */
+
+/* Beside this program where both are there (a build folder), else where it is installed. */
+static const char *
+server_program(void)
+{
+    static char path[4096];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - sizeof("meerkatd"));
+    char *slash;
+
+    path[len < 0 ? 0 : len] = '\0';
+    slash = strrchr(path, '/');
+    if (slash) {
+        memcpy(slash + 1, "meerkatd", sizeof("meerkatd"));
+        if (access(path, X_OK) == 0)
+            return path;
+    }
+    return MK_SBINDIR "/meerkatd";
+}
+
+static int
+run_task(struct node *node, const struct cli *cli)
+{
+    const char *config = option(cli, "config"), *program = server_program();
+    const char *argv[8] = {program};
+    size_t n = 1;
+
+    (void)node;
+    if (cli->nwords < 2) {
+        complain("%s needs a file: meerkatctl %s FILE", cli->words[0], cli->words[0]);
+        return CTL_USAGE;
+    }
+    if (config) {
+        argv[n++] = "--config";
+        argv[n++] = config;
+    }
+    argv[n++] = "--run";
+    argv[n++] = cli->words[0];
+    argv[n++] = cli->words[1];
+    execv(program, (char *const *)argv);
+    complain("cannot run %s: %s", program, strerror(errno));
+    return CTL_ERROR;
+}
+
 static const char *const no_options[] = {NULL};
+static const char *const task_options[] = {"config", NULL};
 static const char *const wait_options[] = {"wait", NULL};
 static const char *const graphql_options[] = {"variables", "operation", NULL};
 
 const struct builtin builtins[] = {
+    {"backup", "backup NEW-FILE [--config FILE]", "copy the SQLite database of this machine's node into a file",
+     "The same as: meerkatd --run backup NEW-FILE. The node may run meanwhile. Of PostgreSQL: pg_dump.", task_options, 2, true,
+     run_task},
     {"completion", "completion bash|zsh|fish", "print the completion script of a shell",
      "For bash: source <(meerkatctl completion bash)\n\n"
      "For zsh: source <(meerkatctl completion zsh), behind compinit\n\n"
@@ -370,6 +419,8 @@ const struct builtin builtins[] = {
     {"reload", "reload", "read the configuration again",
      "The same as: meerkatctl config reload. With a mistake in the configuration nothing changes.",
      no_options, 1, false, run_reload},
+    {"restore", "restore FILE [--config FILE]", "put a backup in the place of the SQLite database",
+     "The same as: meerkatd --run restore FILE. The node must be stopped.", task_options, 2, true, run_task},
     {"started", "started [--wait SECONDS]", "wait until the node is ready for users",
      "Waits up to 60 seconds, or SECONDS (0: looks once). Exit status 1: it is not ready; \"status\" says "
      "why.",
