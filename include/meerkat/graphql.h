@@ -33,7 +33,8 @@
  *
  * Resolvers run on the worker of the request and answer exactly once, at once or later on the same worker. A module is not unloaded
  * before it has answered; what the core takes back with a module (timers) will not do that for it, so answer such fields in `stop`. The fields of a
- * query run side by side, those of a mutation one after the other.
+ * query run side by side, those of a mutation one after the other. One that takes longer than option `answer_timeout` is
+ * answered for with an error; what it says later is dropped, but it still has to say it.
  */
 #ifndef MEERKAT_GRAPHQL_H
 #define MEERKAT_GRAPHQL_H

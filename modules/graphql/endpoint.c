@@ -125,7 +125,8 @@ prepare(struct call *c)
                              .variables = c->variables,
                              .viewer = &c->viewer,
                              .api = &c->graphql->table,
-                             .limits = &limits};
+                             .limits = &limits,
+                             .running = overdue_list(c->graphql)};
     const struct mk_option_list *categories = &c->graphql->categories[c->viewer.who];
     struct gql_prepared p;
 

@@ -539,6 +539,71 @@ def test_no_password_is_ever_logged(own):
     assert "pa55w0rd" not in node.log()
 
 
+# -- fields that are not answered
+
+IMPATIENT = CONFIG.replace("keepalive = 100ms", "keepalive = 100ms\nanswer_timeout = 200ms")
+
+
+def test_a_field_that_is_never_answered_does_not_keep_back_the_others(own):
+    node = own(IMPATIENT)
+    answer = api.admin(node)("{ t { asked never: slow(ms: 3600000) items { text slow } } checkAuth { authStatus } }")
+    assert answer.status == 200 and answer.json["data"]["t"]["never"] is None
+    assert answer.json["data"]["t"]["asked"] and answer.json["data"]["checkAuth"] == {"authStatus": "AUTHORIZED"}
+    assert answer.json["data"]["t"]["items"][0] == {"text": "text", "slow": 9}
+    (error,) = [e for e in answer.errors if e["extensions"]["code"] == "timeout"]
+    assert error["path"] == ["t", "never"] and error["locations"]
+    assert (metric(node, "graphql_timeouts_total"), metric(node, "graphql_late")) == (1, 1)
+
+
+def test_an_answer_that_comes_too_late_harms_nobody(own):
+    node = own(IMPATIENT)
+    ask = api.admin(node)
+    for _ in range(5):
+        assert ask("{ t { slow(ms: 1500) a: slow(ms: 1600) } }").codes == 2 * ["timeout"]
+    support.wait_for(lambda: metric(node, "graphql_late") == 0, "the late answers")
+    assert metric(node, "graphql_timeouts_total") == 5
+    assert ask("{ t { slow(ms: 1) } }").data == {"t": {"slow": 1}}
+
+
+def test_what_comes_behind_in_a_mutation_that_takes_too_long_is_not_begun(own):
+    node = own(IMPATIENT)
+    ask = api.admin(node)
+    answer = ask('mutation { t { a: note(text: "one", ms: 1500) b: note(text: "two") } again: t { c: note(text: "three") } }')
+    assert answer.json["data"] == {"t": {"a": None, "b": None}, "again": None}
+    assert [(e["extensions"]["code"], e["path"]) for e in answer.errors] == [
+        ("timeout", ["t", "a"]), ("timeout", ["t", "b"]), ("timeout", ["again"])]
+    support.wait_for(lambda: metric(node, "graphql_late") == 0, "the late answer")
+    assert ask("{ t { log } }").data["t"]["log"].split() == ["one"]
+
+
+def test_an_event_whose_field_takes_too_long_does_not_keep_back_the_next(own):
+    node = own(IMPATIENT)
+    with Events(api.admin(node), "subscription { t { ticks(count: 2, wait: 3600000) { number slow } } }") as events:
+        for number in (1, 2):
+            _, event = events.event()
+            assert event["data"] == {"t": {"ticks": {"number": number, "slow": None}}}
+            assert [e["extensions"]["code"] for e in event["errors"]] == ["timeout"]
+        assert events.event() is None
+
+
+def test_a_module_that_still_owes_answers_can_go(own):
+    node = own(IMPATIENT)
+    ask = api.admin(node)
+    assert ask("{ t { slow(ms: 3600000) } }").codes == ["timeout"]
+    assert node.control("module", "unload", "t_graphql").startswith("ok")
+    assert metric(node, "graphql_late") == 0
+    assert ask(AUTH).data
+
+
+def test_how_long_fields_may_take_is_reloaded(own):
+    node = own()
+    ask = api.admin(node)
+    assert ask("{ t { slow(ms: 600) } }").data == {"t": {"slow": 600}}
+    node.configure(IMPATIENT)
+    node.reload()
+    support.wait_for(lambda: "errors" in ask("{ t { slow(ms: 600) } }").json, "the new time")
+
+
 # -- modules
 
 def test_a_module_that_goes_takes_its_category_with_it(own):
