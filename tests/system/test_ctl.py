@@ -503,6 +503,33 @@ def test_completion_in_bash(fake, tmp_path):
     assert done.stdout.splitlines()[1:] == ["account", "registerUser", "DEBUG"], done.stderr
 
 
+def test_completion_in_zsh(fake, tmp_path):
+    script = tmp_path / "try.zsh"
+    script.write_text(f"""
+        PATH={BUILD}:$PATH
+        export MEERKAT_SOCKET={fake.at}
+        autoload -U compinit; compinit -D -u
+        source <(meerkatctl completion zsh)
+        echo $_comps[meerkatctl]
+        compadd() {{ echo $names }}
+        try() {{ words=(meerkatctl "$@"); CURRENT=$(($# + 1)); _meerkatctl }}
+        try acc
+        try account reg
+        try odd echo --level D
+    """)
+    done = subprocess.run(["zsh", "-f", script], text=True, capture_output=True, timeout=60, env={"HOME": str(tmp_path)})
+    assert done.stdout.splitlines() == ["_meerkatctl", "account", "registerUser", "DEBUG"], done.stderr
+
+
+def test_completion_in_fish(fake, tmp_path):
+    lines = ["account", "account reg", "odd echo --level D"]
+    script = f"set -x PATH {BUILD} $PATH; meerkatctl completion fish | source; " + "; ".join(
+        f"complete -C 'meerkatctl {line}' | cut -f1" for line in lines)
+    done = subprocess.run(["fish", "--no-config", "-c", script], text=True, capture_output=True, timeout=60,
+                          env={"HOME": str(tmp_path), "MEERKAT_SOCKET": fake.at, "PATH": os.environ["PATH"]})
+    assert done.stdout.splitlines() == ["account", "registerUser", "DEBUG"], done.stderr
+
+
 def test_completion_is_silent_without_a_node(tmp_path):
     result = run("__complete", "--socket", str(tmp_path / "none"), "account", "")
     assert (result.out, result.err) == ("", "")
