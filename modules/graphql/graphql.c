@@ -65,6 +65,12 @@ static const struct mk_option options[] = {
 
 #undef C
 
+static double
+ask_subscriptions(void *arg)
+{
+    return (double)conf_of(arg)->max_subscriptions;
+}
+
 static void
 init_metrics(struct graphql *g)
 {
@@ -98,6 +104,8 @@ init_metrics(struct graphql *g)
                            "Those of them with fields that have still not been answered");
     g->subscriptions =
         mk_gauge_new(g->module, "graphql_subscriptions", NULL, "Subscriptions that are open");
+    mk_gauge_ask(g->module, "graphql_subscriptions_limit", NULL, "Subscriptions that may be open",
+                 ask_subscriptions, g);
     for (size_t i = 0; i < GQL_LIMITS; i++) {
         snprintf(labels, sizeof(labels), "limit=\"%s\"", gql_limit_names[i]);
         g->limited[i] =
