@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright (c) 2026 the Meerkat authors
 """The GraphQL API: what administrators, users and modules may rely on, whatever the categories are."""
+import contextlib
 import json
 import re
 import socket
@@ -810,6 +811,17 @@ def test_there_is_a_limit_of_subscriptions(own):
         assert second.response.status == 503
         second.connection.close()
         assert metric(node, 'graphql_refused_total{reason="subscriptions"}') == 1
+
+
+def test_many_subscriptions_go_on_side_by_side_and_leave_nothing(node, admin):
+    query = "subscription { t { ticks(count: 1000000, ms: 50) { number } } }"
+    with contextlib.ExitStack() as stack:
+        many = [stack.enter_context(Events(admin if i % 2 else tcp_admin(node), query)) for i in range(200)]
+        for number in (1, 2, 3):
+            assert [events.event() for events in many] == 200 * [(str(number), ticks(number))]
+        assert metric(node, "graphql_subscriptions") == 200
+    support.wait_for(lambda: metric(node, "graphql_subscriptions") == 0, "all to end")
+    assert admin("{ t { watching } }").data["t"]["watching"] == 0
 
 
 def test_a_client_that_does_not_read_is_cut(own):

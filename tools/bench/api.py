@@ -246,8 +246,13 @@ class Receiver:
             answer += data
 
     def listen(self):
+        said = time.monotonic()
         try:
             while data := self.socket.recv(262144):
+                # Who is never heard is pinged, and would have to answer.
+                if time.monotonic() - said > 5:
+                    self.socket.sendall(b" ")
+                    said = time.monotonic()
                 data = self.rest + data
                 self.count += data.count(b"</message>")
                 self.rest = b"" if data.endswith(b"</message>") else data[-9:]
