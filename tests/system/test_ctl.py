@@ -472,6 +472,16 @@ def completed(fake, *words):
     return [line.split("\t")[0] for line in result.out.splitlines()]
 
 
+def test_the_reference_tells_everything_in_the_words_of_the_node(ctl):
+    text = ctl("reference").out
+    assert "- query `checkAuth: String`\n\n## account\n\nAccounts of users\n\n" in text
+    assert "- mutation `registerUser(domain: DomainName!, username: UserName, password: String!): UserPayload`: Makes an account. " \
+           "The name is made up where none is given.\n  - `username`: The part before the @\n" in text
+    assert "\n### LogLevel (enum)\n\n- `NONE`\n- `ERROR`\n" in text
+    assert "\n### NonEmptyString (scalar)\n\nText that is not empty\n" in text and "### UserPayload (object)" in text
+    assert "AccountQuery" not in text and "AdminQuery" not in text and "__Type" not in text and "### String" not in text
+
+
 def test_completion_knows_what_the_node_can_do(fake):
     assert completed(fake, "acc") == ["account"]
     assert {"account", "odd", "status", "graphql"} <= set(completed(fake, ""))

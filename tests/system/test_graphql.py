@@ -5,6 +5,7 @@ import contextlib
 import json
 import re
 import socket
+import subprocess
 import urllib.parse
 
 import pytest
@@ -648,6 +649,20 @@ def test_what_comes_behind_in_a_mutation_fails_when_its_module_has_gone(own):
     assert ask("{ second { text } }").data == {"second": {"text": None}}
     assert node.control("module", "unload", "t_second").startswith("ok")
     assert ask("{ second { text } }").codes == ["unknown_field"]
+
+
+def test_a_category_of_another_s_module_is_on_the_command_line_and_in_the_reference(own):
+    node = own()
+    def ctl(*words):
+        return subprocess.run([support.BUILD / "meerkatctl", "--socket", node.folder / "api.sock", *words],
+                              capture_output=True, text=True, check=True, timeout=support.PATIENCE).stdout
+    assert "  t " in ctl("--help") and "For tests" in ctl("--help")
+    assert json.loads(ctl("t", "slow", "--ms", "1")) == {"data": {"t": {"slow": 1}}}
+    text = ctl("reference")
+    assert "\n## t\n\nFor tests\n" in text and "- query `slow(ms: PosInt!): Int`" in text and "### TColor (enum)" in text
+    assert "TQuery" not in text                                     # a category is no type to tell of
+    assert node.control("module", "unload", "t_graphql").startswith("ok")
+    assert "TColor" not in ctl("reference") and "## Types" in ctl("reference")
 
 
 @pytest.mark.parametrize("sdl, why", [
