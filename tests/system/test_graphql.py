@@ -2,9 +2,11 @@
 # Copyright (c) 2026 the Meerkat authors
 """The GraphQL API: what administrators, users and modules may rely on, whatever the categories are."""
 import contextlib
+import http.client
 import json
 import re
 import socket
+import ssl
 import subprocess
 import urllib.parse
 
@@ -168,6 +170,19 @@ def test_without_a_password_the_administrators_api_is_closed_on_tcp(own):
     assert api.admin(node)(AUTH).data
 
 
+def test_each_endpoint_has_addresses_with_tls(own):
+    node = own(CONFIG.replace("[module:graphql]\n", "[module:tls]\nself_signed = yes\n[module:graphql]\nuser_listen_tls = 127.0.0.1:0\n"
+                              "admin_listen_tls = 127.0.0.1:0\ndomain_listen_tls = 127.0.0.1:0\n"))
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for place, who in (("user", api.basic("alice@localhost", "secret")), ("admin", api.basic("admin", "geheim")),
+                       ("domain", api.basic("admin@localhost", "of localhost"))):
+        c = http.client.HTTPSConnection("127.0.0.1", node.port(f"graphql_{place} with TLS"), timeout=support.PATIENCE, context=context)
+        c.request("POST", "/api/graphql", AUTH, {**who, "Content-Type": "application/graphql"})
+        assert json.loads(c.getresponse().read()) == {"data": {"checkAuth": {"authStatus": "AUTHORIZED"}}}
+        c.close()
+
+
 # -- administrators of one domain
 
 @pytest.mark.parametrize("place", ["graphql_admin", "graphql_domain"])
@@ -267,8 +282,9 @@ def test_what_is_no_request_gets_the_exact_error(admin, body, code):
 def test_methods_and_types_that_are_not_served_are_told_so(admin):
     answer = admin.request("PUT", body="{}", headers={"Content-Type": "application/json"})
     assert answer.status == 405 and "POST" in answer.headers["Allow"]
-    for type_ in ("text/plain", "application/xml", "application/jsonish"):
-        answer = admin.request("POST", body=f'{{"query": "{AUTH}"}}', headers={"Content-Type": type_})
+    # Pages of other sites can send the first two, and no type at all.
+    for type_ in ("text/plain", "multipart/form-data; boundary=x", None, "application/xml", "application/jsonish"):
+        answer = admin.request("POST", body=f'{{"query": "{AUTH}"}}', headers={"Content-Type": type_} if type_ else {})
         assert (answer.status, answer.codes) == (415, ["unsupported_media_type"])
     assert admin.get("").codes == ["no_query_supplied"]
 
@@ -298,7 +314,11 @@ def test_a_page_of_another_site_cannot_make_a_browser_change_anything(node, head
                    ask.request("POST", body=form, headers={**headers, "Content-Type": "application/x-www-form-urlencoded"})):
         assert answer.status == status
         assert status == 200 or answer.codes == ["cross_site_request"]
-    assert ask.get(AUTH, headers=headers).status == 200
+    ask.headers |= headers
+    events = Events(ask, "subscription { t { ticks(count: 1) { number } } }")
+    assert events.response.status == status
+    events.connection.close()
+    assert ask.get(AUTH).status == 200
 
 
 # -- values
