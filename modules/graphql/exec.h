@@ -62,6 +62,7 @@ struct field {
     json_t *args;   /* owned */
     json_t *parent; /* owned; NULL: a category or a root */
     bool answered;
+    bool takes_long; /* it said so */
     struct gql_plan *plan;
     struct gql_subscription *subscription; /* NULL: it answers once */
 };

@@ -439,12 +439,30 @@ expire(struct exec *e)
     respond(e);
 }
 
+static bool
+takes_long(const struct exec *e)
+{
+    for (const struct field *f = e->waiting; f; f = f->next) {
+        if (f->takes_long)
+            return true;
+    }
+    return false;
+}
+
 void
 gql_expire(struct gql_running *r, unsigned ticks)
 {
     r->tick++;
-    while (r->first && r->tick - r->first->begun > ticks)
-        expire(r->first);
+    while (r->first && r->tick - r->first->begun > ticks) {
+        struct exec *e = r->first;
+
+        if (takes_long(e)) {
+            delist(e);
+            enlist(e);
+        } else {
+            expire(e);
+        }
+    }
 }
 
 /* -- for resolvers --------------------------------------------------------------------------- */
@@ -483,6 +501,12 @@ bool
 gql_field_is_subscription(const struct mk_gql_field *f)
 {
     return field_of(f)->subscription != NULL;
+}
+
+void
+gql_field_takes_long(struct mk_gql_field *f)
+{
+    field_of(f)->takes_long = true;
 }
 
 void

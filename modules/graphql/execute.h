@@ -81,6 +81,7 @@ void gql_field_answer(struct mk_gql_field *f, json_t *value);
 bool gql_field_is_subscription(const struct mk_gql_field *f);
 void gql_field_next(struct mk_gql_field *f, json_t *value);
 void gql_field_on_end(struct mk_gql_field *f, mk_gql_fn fn, void *arg);
+void gql_field_takes_long(struct mk_gql_field *f);
 
 /* introspect.c: the fields __schema and __type. Owned. */
 struct gql_fields;

@@ -45,7 +45,7 @@ static const char sdl[] =
     "ResourceName, node: NodeName,\n"
     "    time: DateTime, xml: XmlElement, text: NonEmptyString, pos: PosInt, count: NonNegInt, "
     "list: [Int!], preset: Int = 7): String\n"
-    "  slow(ms: PosInt!): Int\n"
+    "  slow(ms: PosInt!, long: Boolean = false): Int\n"
     "  \"Takes a thread of the offload pool, which is waited for when the module goes\" busy(ms: "
     "PosInt!): Int\n"
     "  pets: [TPet!]\n"
@@ -186,6 +186,8 @@ slow(struct mk_gql_field *f, void *arg)
 {
     int64_t ms = mk_gql_int(f, "ms", 1);
 
+    if (mk_gql_bool(f, "long", false))
+        mk_gql_takes_long(f);
     answer_later(arg, f, (uint64_t)ms, json_integer(ms), NULL);
 }
 

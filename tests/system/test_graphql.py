@@ -617,6 +617,10 @@ def test_a_module_that_still_owes_answers_can_go(own):
     assert ask(AUTH).data
 
 
+def test_a_field_that_goes_through_much_is_waited_for(own):
+    assert api.admin(own(IMPATIENT))("{ t { slow(ms: 1500, long: true) } }").data == {"t": {"slow": 1500}}
+
+
 def test_how_long_fields_may_take_is_reloaded(own):
     node = own()
     ask = api.admin(node)
@@ -679,7 +683,7 @@ def test_a_category_of_another_s_module_is_on_the_command_line_and_in_the_refere
     assert "  t " in ctl("--help") and "For tests" in ctl("--help")
     assert json.loads(ctl("t", "slow", "--ms", "1")) == {"data": {"t": {"slow": 1}}}
     text = ctl("reference")
-    assert "\n## t\n\nFor tests\n" in text and "- query `slow(ms: PosInt!): Int`" in text and "### TColor (enum)" in text
+    assert "\n## t\n\nFor tests\n" in text and "- query `slow(ms: PosInt!, long: Boolean = false): Int`" in text and "### TColor (enum)" in text
     assert "TQuery" not in text                                     # a category is no type to tell of
     assert node.control("module", "unload", "t_graphql").startswith("ok")
     assert "TColor" not in ctl("reference") and "## Types" in ctl("reference")

@@ -252,6 +252,34 @@ a_mutation_that_takes_too_long_begins_nothing_more(void **state)
 }
 
 static void
+a_field_that_says_so_may_take_longer(void **state)
+{
+    struct gql_running running = {.tick = 0};
+    struct gql_prepared p = graphql_prepare(schema, "mutation { a: later b: later }", MK_GQL_IS_ADMIN);
+    char *text = NULL;
+
+    (void)state;
+    gql_running_init(&running);
+    running.late = on_late;
+    assert_non_null(p.plan);
+    p.plan->running = &running;
+    gql_execute(p.plan, graphql_on_done, &text);
+    gql_plan_unref(&p.plan);
+    mk_gql_takes_long(late[0]);
+    for (int i = 0; i < 20; i++)
+        gql_expire(&running, 2);
+    assert_null(text);
+    answer(0, json_integer(1));
+    /* The next has not said so. */
+    for (int i = 0; i < 4; i++)
+        gql_expire(&running, 2);
+    assert_non_null(strstr(text, "\"data\":{\"a\":1,\"b\":null}"));
+    free(text);
+    answer(0, json_integer(1));
+    assert_int_equal(kept, 0);
+}
+
+static void
 fields_inside_lists_are_asked_with_their_own_object(void **state)
 {
     char *text;
@@ -481,6 +509,7 @@ main(void)
         cmocka_unit_test(nothing_more_is_done_of_a_mutation_whose_data_is_null),
         cmocka_unit_test(what_is_not_answered_in_time_is_null_and_takes_with_it_what_cannot_be),
         cmocka_unit_test(a_mutation_that_takes_too_long_begins_nothing_more),
+        cmocka_unit_test(a_field_that_says_so_may_take_longer),
         cmocka_unit_test(fields_inside_lists_are_asked_with_their_own_object),
         cmocka_unit_test(a_list_of_strict_items_is_null_when_one_is_wrong),
         cmocka_unit_test(what_belongs_to_a_module_that_goes_is_not_called),
