@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 # Copyright (c) 2026 the Meerkat authors
-"""docs.py BUILD [--check]: writes docs/modules/, etc/meerkat.ini and docs/man/meerkat.ini.5 from what the modules say of themselves.
+"""docs.py BUILD [--check]: writes docs/modules/, docs/api/, etc/meerkat.ini and docs/man/meerkat.ini.5 from what the modules say of themselves.
 
 A page is the module's README.md, then its options (meerkatd --describe) and what it registers: hooks, IQs,
 services, metrics (asked from a node with all modules). etc/meerkat.ini is etc/meerkat.ini.in with every option of its sections, and
-the manual has the options of all modules. --check writes nothing and says which files are out of date.
+the manual has the options of all modules. docs/api is the API of that node (meerkatctl reference). --check writes nothing and says which files are out of date.
 """
 import pathlib
 import re
@@ -22,7 +22,8 @@ PAGES = ROOT / "docs" / "modules"
 NOTE = "<!-- Made by ./dev docs. Edit {} instead. -->\n\n"
 # What a node with everything needs beyond defaults.
 SETTINGS = {"meerkat": "workers = 1", "c2s": "listen = 127.0.0.1:0", "tls": "self_signed = yes",
-            "http": "listen = 127.0.0.1:0", "discovery_file": "file = /nodes"}
+            "http": "listen = 127.0.0.1:0", "graphql": "user_listen = 127.0.0.1:0", "discovery_file": "file = /nodes"}
+API = ROOT / "docs" / "api"
 
 
 def names():
@@ -41,8 +42,14 @@ def ask(path, command):
         return b"".join(iter(lambda: s.recv(65536), b"")).decode()
 
 
-def registry(build):
-    """What all modules register: lists of fields by module."""
+def reference(build, *where):
+    """The API of a node, as Markdown."""
+    text = subprocess.run([build / "meerkatctl", *where, "reference"], check=True, capture_output=True, text=True).stdout
+    return NOTE.format("the descriptions in the modules' SDL") + text
+
+
+def everything(build):
+    """What a node with all modules says: what they register, as lists of fields by module, and both APIs, by file name."""
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         text = f"[meerkat]\nstate_dir = {folder}\nmodule_path = {build}/.libs\ncontrol = {folder}/control\n"
@@ -58,6 +65,9 @@ def registry(build):
                     sys.exit("docs: the node with all modules does not start:\n" + (folder / "log").read_text())
                 time.sleep(0.02)
             lines = ask(folder / "control", "registry").splitlines()
+            port = re.search(r"'graphql_user' on 127.0.0.1:(\d+)", (folder / "log").read_text())[1]
+            apis = {"admin.md": reference(build, "--socket", folder / "api.sock"),
+                    "users.md": reference(build, "--url", f"http://127.0.0.1:{port}")}
         finally:
             node.send_signal(signal.SIGTERM)
             node.wait(30)
@@ -67,7 +77,7 @@ def registry(build):
     for line in lines:
         what, module, *fields = line.split("\t")
         found.setdefault(module, {}).setdefault(what, []).append(fields)
-    return found
+    return found, apis
 
 
 def table(head, rows):
@@ -122,9 +132,8 @@ def page(build, name, found):
     return text.rstrip() + "\n", summary.rstrip(".")
 
 
-def pages(build):
-    """All pages by file name."""
-    found = registry(build)
+def pages(build, found):
+    """The pages of the modules by file name."""
     result = {}
     rows = []
     for name in names():
@@ -220,7 +229,9 @@ def manual(build):
 
 def files(build):
     """All that is generated: text by path."""
-    result = {PAGES / name: text for name, text in pages(build).items()}
+    found, apis = everything(build)
+    result = {PAGES / name: text for name, text in pages(build, found).items()}
+    result |= {API / name: text for name, text in apis.items()}
     result[ROOT / "etc" / "meerkat.ini"] = annotated(build)
     result[ROOT / "docs" / "man" / "meerkat.ini.5"] = manual(build)
     return result
@@ -229,13 +240,14 @@ def files(build):
 def main():
     build = pathlib.Path(sys.argv[1]).resolve()
     wanted = files(build)
-    there = {f: f.read_text() for f in {*PAGES.glob("*.md"), *wanted} if f.exists()}
+    there = {f: f.read_text() for f in {*PAGES.glob("*.md"), *API.glob("*.md"), *wanted} if f.exists()}
     old = sorted(f for f in {*wanted, *there} if wanted.get(f) != there.get(f))
     if "--check" in sys.argv:
         for file in old:
             print(f"{file.relative_to(ROOT)} is out of date: run ./dev docs", file=sys.stderr)
         sys.exit(1 if old else 0)
-    PAGES.mkdir(parents=True, exist_ok=True)
+    for folder in PAGES, API:
+        folder.mkdir(parents=True, exist_ok=True)
     for file in old:
         if file in wanted:
             file.write_text(wanted[file])

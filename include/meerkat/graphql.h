@@ -33,7 +33,8 @@
  *
  * Resolvers run on the worker of the request and answer exactly once, at once or later on the same worker. A module is not unloaded
  * before it has answered; what the core takes back with a module (timers) will not do that for it, so answer such fields in `stop`. The fields of a
- * query run side by side, those of a mutation one after the other.
+ * query run side by side, those of a mutation one after the other. One that takes longer than option `answer_timeout` is
+ * answered for with an error; what it says later is dropped, but it still has to say it.
  */
 #ifndef MEERKAT_GRAPHQL_H
 #define MEERKAT_GRAPHQL_H
@@ -136,6 +137,9 @@ struct mk_graphql {
      * done(result, done_arg) on the same worker, once, at once or later. One module knows them. In init.
      */
     int (*domain_admins)(void *self, struct mk_module *m, mk_gql_domain_admin_fn fn, void *arg, struct mk_error *err);
+
+    /* This field goes through much and may take longer than option `answer_timeout`: its client waits. In a resolver. */
+    void (*takes_long)(struct mk_gql_field *f);
 };
 
 /* What every field begins with. */
@@ -160,6 +164,13 @@ static inline void
 mk_gql_fail(struct mk_gql_field *f, const char *code, const char *message)
 {
     f->api->answer(f, f->api->error(code, message, NULL));
+}
+
+static inline void
+mk_gql_takes_long(struct mk_gql_field *f)
+{
+    if (MK_HAS(f->api, takes_long))
+        f->api->takes_long(f);
 }
 
 /* An argument of a string type or enum; NULL: not given, or null. Borrowed from the field. */

@@ -252,6 +252,7 @@ account_import_users(struct mk_gql_field *f, void *arg)
 
     *im = (struct import){.admin = a, .f = f, .path = mk_strdup(mk_gql_string(f, "filename")),
                           .size_max = conf->import_size, .payload = json_object(), .go_on = import_go_on};
+    mk_gql_takes_long(f);
     if (mk_offload(a->module, read_file, on_read, im) < 0) {
         fail_auth(f, MK_AUTH_BUSY);
         import_free(im);

@@ -44,19 +44,26 @@ static const struct mk_option options[] = {
 
 /* -- connections ---------------------------------------------------------------------------- */
 
-/* NULL, or the stream error that says why not. */
+/* NULL, or the stream error that says why not, which is counted. */
 static const char *
 admit(struct c2s *c2s, const struct conn *conn)
 {
     const struct c2s_conf *conf = conf_of(c2s, NULL);
     int64_t limit = conn->trusted ? 0 : conf->max_connections_address;
 
-    if (c2s->stopping)
+    if (c2s->stopping) {
+        mk_counter_add(c2s->metrics.refused_stopping, 1);
         return "system-shutdown";
+    }
     if (conf->max_connections &&
-        __atomic_load_n(&c2s->connections, __ATOMIC_RELAXED) >= conf->max_connections)
+        __atomic_load_n(&c2s->connections, __ATOMIC_RELAXED) >= conf->max_connections) {
+        mk_counter_add(c2s->metrics.refused_full, 1);
         return "resource-constraint";
-    return address_enter(c2s, conn->address, limit) ? NULL : "policy-violation";
+    }
+    if (address_enter(c2s, conn->address, limit))
+        return NULL;
+    mk_counter_add(c2s->metrics.refused_address, 1);
+    return "policy-violation";
 }
 
 static void
@@ -68,7 +75,6 @@ accepted(struct c2s *c2s, int fd, const struct sockaddr_storage *peer, bool dire
     struct stream *s;
 
     if (why) {
-        mk_counter_add(c2s->metrics.refused, 1);
         mk_log(c2s->module, MK_LOG_WARN, "c2s.refused", "a connection of '%s' was refused: %s",
                conn->address, why);
         stream_refuse(c2s, conn, why);
@@ -297,9 +303,17 @@ define_hooks(struct mk_module *m, struct c2s_hooks *h)
     h->settled = mk_define_session_settled(m, NULL, NULL);
 }
 
+static double
+ask_limit(void *arg)
+{
+    return (double)conf_of(arg, NULL)->max_connections;
+}
+
 static void
 make_metrics(struct mk_module *m, struct c2s *c2s)
 {
+    static const char refused[] = "Connections over a limit, or while the server stops";
+    static const char open[] = "Connections of clients that are open";
     static const char *const in[] = {"kind=\"message\",direction=\"in\"",
                                      "kind=\"presence\",direction=\"in\"",
                                      "kind=\"iq\",direction=\"in\""};
@@ -312,8 +326,9 @@ make_metrics(struct mk_module *m, struct c2s *c2s)
         c2s->metrics.out[i] = mk_counter_new(m, "c2s_stanzas_total", out[i], "Stanzas from and to clients");
     }
     c2s->metrics.accepted = mk_counter_new(m, "c2s_connections_total", NULL, "Connections that were accepted");
-    c2s->metrics.refused = mk_counter_new(m, "c2s_connections_refused_total", NULL,
-                                          "Connections over a limit");
+    c2s->metrics.refused_full = mk_counter_new(m, "c2s_connections_refused_total", "reason=\"connections\"", refused);
+    c2s->metrics.refused_address = mk_counter_new(m, "c2s_connections_refused_total", "reason=\"address\"", refused);
+    c2s->metrics.refused_stopping = mk_counter_new(m, "c2s_connections_refused_total", "reason=\"stopping\"", refused);
     c2s->metrics.nonza = mk_counter_new(m, "c2s_stream_elements_total", NULL,
                                         "Elements of streams that are no stanzas");
     stream_count_errors(c2s);
@@ -322,6 +337,9 @@ make_metrics(struct mk_module *m, struct c2s *c2s)
     c2s->metrics.throttled = mk_counter_new(m, "c2s_throttled_total", NULL,
                                             "Times that a client was over its rate");
     c2s->metrics.streams = mk_gauge_new(m, "c2s_streams", NULL, "Streams that are open");
+    c2s->metrics.plain = mk_gauge_new(m, "c2s_open_connections", "type=\"plain\"", open);
+    c2s->metrics.tls_open = mk_gauge_new(m, "c2s_open_connections", "type=\"tls\"", open);
+    mk_gauge_ask(m, "c2s_open_connections_limit", NULL, "Connections that may be open; 0: no limit", ask_limit, c2s);
     c2s->metrics.bytes_in = mk_counter_new(m, "c2s_received_bytes_total", NULL, "Bytes from clients, without TLS");
     c2s->metrics.bytes_out = mk_counter_new(m, "c2s_sent_bytes_total", NULL, "Bytes to clients, without TLS");
     c2s->metrics.waiting = mk_gauge_new(m, "c2s_waiting_bytes", NULL, "Bytes that wait for slow clients");

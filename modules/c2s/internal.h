@@ -45,6 +45,8 @@ struct conn {
     struct mk_buf out;          /* not written yet */
     size_t told_waiting;        /* of it: in the gauge */
     struct mk_gauge waiting_gauge;
+    struct mk_gauge plain_gauge, tls_gauge; /* of open connections; it is counted in one of them */
+    bool told_tls;
     size_t out_done;            /* of it: written */
     uint64_t last_input;
     int64_t tokens;             /* bytes that may be read */
@@ -114,9 +116,9 @@ struct c2s {
     struct mk_listener *listeners[MAX_LISTENERS];
     size_t listener_count;
     struct {
-        struct mk_counter accepted, refused, in[3], out[3], nonza, errors[STREAM_ERRORS], shed, throttled;
+        struct mk_counter accepted, refused_full, refused_address, refused_stopping, in[3], out[3], nonza, errors[STREAM_ERRORS], shed, throttled;
         struct mk_counter bytes_in, bytes_out, tls[2], tls_failed;     /* tls: by version, 1.2 first */
-        struct mk_gauge streams, waiting;
+        struct mk_gauge streams, waiting, plain, tls_open;
         struct mk_histogram seconds;
     } metrics;
 };

@@ -454,6 +454,7 @@ begin_removal(struct mk_gql_field *f, struct domain *self, bool wait)
 void
 settings_remove(struct mk_gql_field *f, void *arg)
 {
+    mk_gql_takes_long(f);
     begin_removal(f, arg, true);
 }
 

@@ -125,7 +125,8 @@ prepare(struct call *c)
                              .variables = c->variables,
                              .viewer = &c->viewer,
                              .api = &c->graphql->table,
-                             .limits = &limits};
+                             .limits = &limits,
+                             .running = overdue_list(c->graphql)};
     const struct mk_option_list *categories = &c->graphql->categories[c->viewer.who];
     struct gql_prepared p;
 
@@ -177,14 +178,18 @@ is_cross_site(const struct call *c)
     return referer && !is_of_host(referer, host);
 }
 
-/* Bodies of JSON need the server's consent first (CORS), so that they cannot be sent from elsewhere
- * unasked. */
+/*
+ * Bodies of JSON need the server's consent first (CORS), so that they cannot be sent from elsewhere
+ * unasked. A subscription changes something, too: messages come to it that would wait for the user.
+ */
 static bool
 may_change(struct call *c)
 {
-    if (c->plan->operation->operation != GQL_MUTATION || !c->by_form || mk_http_is_unix(c->rq))
+    bool mutation = c->plan->operation->operation == GQL_MUTATION;
+
+    if (c->plan->operation->operation == GQL_QUERY || !c->by_form || mk_http_is_unix(c->rq))
         return true;
-    if (!c->authorized) {
+    if (mutation && !c->authorized) {
         call_challenge(c);
         call_refuse_text(c, 401, "no_permissions",
                          "A mutation by GET or by a form needs an Authorization header.");
@@ -194,7 +199,8 @@ may_change(struct call *c)
         return true;
     mk_counter_add(c->graphql->cross_site, 1);
     call_refuse_text(c, 403, "cross_site_request",
-                     "A mutation by GET or by a form cannot come from another site.");
+                     mutation ? "A mutation by GET or by a form cannot come from another site."
+                              : "A subscription by GET or by a form cannot come from another site.");
     return false;
 }
 
@@ -214,7 +220,7 @@ run(struct call *c)
 static void
 run_stream(struct call *c)
 {
-    if (!call_decode(c) || !prepare(c))
+    if (!call_decode(c) || !prepare(c) || !may_change(c))
         return;
     if (c->plan->operation->operation == GQL_SUBSCRIPTION)
         stream_start(c);

@@ -12,8 +12,8 @@
 
 #include "collect.h"
 
-struct exec;
 struct sequence;
+struct field;
 
 /* A spot in the response, where a value goes. */
 struct place {
@@ -33,6 +33,11 @@ struct counter {
 };
 
 struct exec {
+    struct exec *next, **link; /* among those that are under way; link NULL: in no list */
+    unsigned begun;            /* at this tick */
+    bool expired;              /* it was answered, and is kept for resolvers that have not */
+    struct field *waiting;     /* their fields */
+    struct sequence *sequences;
     struct gql_plan *plan;
     struct gql_arena arena;
     struct counter counter;
@@ -50,12 +55,14 @@ struct exec {
 struct field {
     struct mk_gql_field pub;
     struct exec *exec;
+    struct field *next, **link; /* among those that wait in `exec` */
     struct counter *counter;
     struct place place;
     struct gql_group *group;
     json_t *args;   /* owned */
     json_t *parent; /* owned; NULL: a category or a root */
     bool answered;
+    bool takes_long; /* it said so */
     struct gql_plan *plan;
     struct gql_subscription *subscription; /* NULL: it answers once */
 };

@@ -16,6 +16,7 @@ struct sequence {
     json_t *object;
     struct gql_group *next;
     bool running;
+    struct sequence *other; /* of the same execution */
 };
 
 /* -- plans ----------------------------------------------------------------------------------- */
@@ -70,6 +71,42 @@ gql_category_is_enabled(const struct gql_plan *p, const struct gql_type *t,
 
 /* -- the beginning and the end --------------------------------------------------------------- */
 
+void
+gql_running_init(struct gql_running *r)
+{
+    r->first = NULL;
+    r->last = &r->first;
+}
+
+static void
+enlist(struct exec *e)
+{
+    struct gql_running *r = e->plan->running;
+
+    if (!r)
+        return;
+    e->begun = r->tick;
+    e->link = r->last;
+    *r->last = e;
+    r->last = &e->next;
+    if (r->begun)
+        r->begun(r);
+}
+
+static void
+delist(struct exec *e)
+{
+    if (!e->link)
+        return;
+    *e->link = e->next;
+    if (e->next)
+        e->next->link = e->link;
+    else
+        e->plan->running->last = e->link;
+    e->link = NULL;
+    e->next = NULL;
+}
+
 struct exec *
 exec_new(struct gql_plan *plan, gql_done_fn done, void *arg)
 {
@@ -81,22 +118,37 @@ exec_new(struct gql_plan *plan, gql_done_fn done, void *arg)
     e->serial = plan->operation->operation == GQL_MUTATION;
     e->done = done;
     e->arg = arg;
+    enlist(e);
     return e;
+}
+
+static void
+respond(struct exec *e)
+{
+    json_t *response = json_object();
+
+    delist(e);
+    if (e->errors.list)
+        json_object_set_new(response, "errors", e->errors.list);
+    json_object_set_new(response, "data", e->data ? e->data : json_null());
+    e->errors.list = NULL;
+    e->data = NULL;
+    e->done(response, e->arg);
 }
 
 static void
 finish(struct exec *e)
 {
-    json_t *response = json_object();
+    struct gql_running *late = e->expired ? e->plan->running : NULL;
 
-    if (e->errors.list)
-        json_object_set_new(response, "errors", e->errors.list);
-    json_object_set_new(response, "data", e->data ? e->data : json_null());
-    e->done(response, e->arg);
+    if (!e->expired)
+        respond(e);
     json_decref(e->event);
     gql_plan_unref(&e->plan);
     gql_arena_release(&e->arena);
     mk_free(e);
+    if (late && late->late)
+        late->late(late, -1);
 }
 
 static void sequence_go(struct sequence *q);
@@ -163,6 +215,11 @@ call_resolver(struct exec *e, struct counter *c, const struct place *at, struct 
         return;
     }
     c->pending++;
+    f->link = &e->waiting;
+    f->next = e->waiting;
+    if (f->next)
+        f->next->link = &f->next;
+    e->waiting = f;
     g->def->fn(&f->pub, g->def->part->arg);
 }
 
@@ -301,6 +358,8 @@ exec_serially(struct exec *e, struct counter *c, struct place *at, const struct 
     q->type = t;
     q->object = object;
     q->next = groups;
+    q->other = e->sequences;
+    e->sequences = q;
     c->pending++;
     sequence_go(q);
 }
@@ -344,6 +403,68 @@ gql_execute(struct gql_plan *plan, gql_done_fn done, void *arg)
     exec_run(exec_new(plan, done, arg));
 }
 
+/* -- what lasts too long --------------------------------------------------------------------- */
+
+/* What would come after a field that is not answered does not happen. */
+static void
+tell_rest(struct exec *e, struct sequence *q)
+{
+    for (struct gql_group *g = q->next; g && !place_is_dead(q->at); g = g->next) {
+        struct place *here = GQL_NEW(&e->arena, struct place);
+
+        if (!g->def)
+            continue;
+        *here = (struct place){.up = q->at,
+                               .key = g->key,
+                               .container = q->object,
+                               .nullable = g->def->type->kind != GQL_NON_NULL};
+        exec_fail(e, here, g, "timeout", "Not begun: what comes before it was not answered in time.");
+    }
+    q->next = NULL;
+}
+
+static void
+expire(struct exec *e)
+{
+    e->expired = true;
+    for (struct field *f = e->waiting; f; f = f->next) {
+        if (!place_is_dead(&f->place))
+            exec_fail(e, &f->place, f->group, "timeout",
+                      "Not answered in time; what it has begun may go on.");
+    }
+    for (struct sequence *q = e->sequences; q; q = q->other)
+        tell_rest(e, q);
+    if (e->plan->running->late)
+        e->plan->running->late(e->plan->running, 1);
+    respond(e);
+}
+
+static bool
+takes_long(const struct exec *e)
+{
+    for (const struct field *f = e->waiting; f; f = f->next) {
+        if (f->takes_long)
+            return true;
+    }
+    return false;
+}
+
+void
+gql_expire(struct gql_running *r, unsigned ticks)
+{
+    r->tick++;
+    while (r->first && r->tick - r->first->begun > ticks) {
+        struct exec *e = r->first;
+
+        if (takes_long(e)) {
+            delist(e);
+            enlist(e);
+        } else {
+            expire(e);
+        }
+    }
+}
+
 /* -- for resolvers --------------------------------------------------------------------------- */
 
 static struct field *
@@ -383,6 +504,12 @@ gql_field_is_subscription(const struct mk_gql_field *f)
 }
 
 void
+gql_field_takes_long(struct mk_gql_field *f)
+{
+    field_of(f)->takes_long = true;
+}
+
+void
 exec_answer(struct field *f, json_t *value)
 {
     struct exec *e = f->exec;
@@ -390,7 +517,10 @@ exec_answer(struct field *f, json_t *value)
 
     MK_ASSERT(!f->answered);
     f->answered = true;
-    if (!place_is_dead(&f->place))
+    *f->link = f->next;
+    if (f->next)
+        f->next->link = f->link;
+    if (!e->expired && !place_is_dead(&f->place))
         exec_complete(e, c, &f->place, f->group->def->type, f->group, value);
     json_decref(value);
     json_decref(f->args);

@@ -9,6 +9,22 @@
 
 #include "coerce.h"
 
+struct exec;
+
+/*
+ * Executions that are under way on one worker, oldest first. Whoever keeps the list calls gql_expire at each of its ticks;
+ * what has lasted too many of them is answered as it is, and what its resolvers say afterwards is dropped.
+ */
+struct gql_running {
+    struct exec *first, **last;
+    unsigned tick;
+    void (*begun)(struct gql_running *r);           /* one more is in the list */
+    void (*late)(struct gql_running *r, int change); /* +1: expired; -1: all its resolvers have answered after all */
+};
+void gql_running_init(struct gql_running *r);
+/* The next tick: ends what began more than `ticks` ticks ago. */
+void gql_expire(struct gql_running *r, unsigned ticks);
+
 /* What is executed: made once, used by one execution or by all events of a subscription. */
 struct gql_plan {
     unsigned refs;             /* this worker's */
@@ -23,6 +39,7 @@ struct gql_plan {
     struct mk_gql_viewer viewer;
     const struct mk_graphql *api;
     const struct mk_option_list *categories; /* that may be used; NULL: all */
+    struct gql_running *running; /* borrowed: outlives its executions; NULL: they may last for ever */
 };
 
 /* May this field of a root be used? checkAuth and introspection always may. */
@@ -64,6 +81,7 @@ void gql_field_answer(struct mk_gql_field *f, json_t *value);
 bool gql_field_is_subscription(const struct mk_gql_field *f);
 void gql_field_next(struct mk_gql_field *f, json_t *value);
 void gql_field_on_end(struct mk_gql_field *f, mk_gql_fn fn, void *arg);
+void gql_field_takes_long(struct mk_gql_field *f);
 
 /* introspect.c: the fields __schema and __type. Owned. */
 struct gql_fields;

@@ -52,6 +52,9 @@ static const struct mk_option options[] = {
     MK_OPTION_INT(
         C, subscription_queue, "1000", "1", "1000000", HOT,
         "values of a subscription that may wait; a client that is slower than that is cut"),
+    MK_OPTION_PERIOD(C, answer_timeout, "5m", "0", "1d", HOT,
+                     "how long the fields of a request may take; then it is answered without those that "
+                     "are missing; 0: for ever"),
     MK_OPTION_PERIOD(C, keepalive, "30s", "0", "1h", HOT,
                      "how often a subscription says that it is still there; 0: never"),
     MK_OPTION_PERIOD(C, remember, "10s", "0", "5m", HOT,
@@ -61,6 +64,12 @@ static const struct mk_option options[] = {
     MK_OPTION_END};
 
 #undef C
+
+static double
+ask_subscriptions(void *arg)
+{
+    return (double)conf_of(arg)->max_subscriptions;
+}
 
 static void
 init_metrics(struct graphql *g)
@@ -88,8 +97,15 @@ init_metrics(struct graphql *g)
                                    "Requests of users whose password was right a moment ago");
     g->slow = mk_counter_new(g->module, "graphql_subscriptions_slow_total", NULL,
                              "Subscriptions that ended because their client was too slow");
+    g->timeouts = mk_counter_new(g->module, "graphql_timeouts_total", NULL,
+                                 "Requests, and values of subscriptions, that were answered with "
+                                 "errors because fields took too long");
+    g->late = mk_gauge_new(g->module, "graphql_late", NULL,
+                           "Those of them with fields that have still not been answered");
     g->subscriptions =
         mk_gauge_new(g->module, "graphql_subscriptions", NULL, "Subscriptions that are open");
+    mk_gauge_ask(g->module, "graphql_subscriptions_limit", NULL, "Subscriptions that may be open",
+                 ask_subscriptions, g);
     for (size_t i = 0; i < GQL_LIMITS; i++) {
         snprintf(labels, sizeof(labels), "limit=\"%s\"", gql_limit_names[i]);
         g->limited[i] =
@@ -147,6 +163,7 @@ init(struct mk_module *m, struct mk_error *err)
     g->remember = remember_new((size_t)conf_of(g)->remember_entries);
     copy_categories(g);
     init_metrics(g);
+    overdue_init(g);
     if (registry_init(g, err) < 0 || stream_init(g, err) < 0 || forget_init(g, err) < 0)
         return -1;
     return endpoint_init(g, err);
@@ -161,6 +178,7 @@ start(struct mk_module *m, struct mk_error *err)
 static void
 stop(struct mk_module *m)
 {
+    overdue_stop(mk_module_get(m));
     stream_stop(mk_module_get(m));
 }
 
@@ -173,6 +191,7 @@ unload(struct mk_module *m)
     remember_free(&g->remember);
     free_categories(g);
     mk_free(g->streams);
+    mk_free(g->overdue);
     mk_free(g);
 }
 

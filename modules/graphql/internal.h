@@ -8,6 +8,7 @@
  *   who.c         credentials; remember.c: passwords that were right a moment ago
  *   forget.c      what must be forgotten when a password changes, here and on other nodes
  *   stream.c      server-sent events
+ *   overdue.c     requests whose fields are not answered in time
  *   registry.c    service "graphql": what modules add, and the schema that comes of it
  *   prepare.h     the language; nothing below it knows of HTTP or of this header
  */
@@ -38,7 +39,7 @@ struct graphql_conf {
     uint64_t max_query;
     int64_t max_tokens, max_depth, max_fields, max_aliases, max_complexity, max_introspection;
     int64_t max_subscriptions, subscription_queue;
-    uint64_t keepalive;
+    uint64_t keepalive, answer_timeout;
     uint64_t remember;
     int64_t remember_entries;
 };
@@ -76,11 +77,12 @@ struct graphql {
 
     struct stream **streams; /* those of each worker */
     int64_t stream_count;    /* of all; atomic */
+    struct overdue *overdue; /* that of each worker */
 
     struct mk_counter requests[PLACES], errors_total[PLACES];
     struct mk_counter limited[GQL_LIMITS];
-    struct mk_counter wrong, locked, remembered, cross_site, slow, subscriptions_limited;
-    struct mk_gauge subscriptions;
+    struct mk_counter wrong, locked, remembered, cross_site, slow, subscriptions_limited, timeouts;
+    struct mk_gauge subscriptions, late;
 };
 
 /* The module that knows the administrators of domains. */
@@ -150,6 +152,13 @@ void stream_end_part(struct graphql *g, struct gql_part *part);
 void stream_end_account(struct graphql *g, const char *account);
 /* All of them. Main thread. */
 void stream_stop(struct graphql *g);
+
+/* -- overdue.c ---- */
+void overdue_init(struct graphql *g);
+/* Main thread. */
+void overdue_stop(struct graphql *g);
+/* This worker's. */
+struct gql_running *overdue_list(struct graphql *g);
 
 /* -- endpoint.c ---- */
 int endpoint_init(struct graphql *g, struct mk_error *err);

@@ -91,6 +91,7 @@ set_viewer(struct gql_plan *plan, const struct gql_request *rq)
     plan->viewer.peer = gql_copy(&plan->arena, mk_str_of(rq->viewer->peer ? rq->viewer->peer : ""));
     plan->api = rq->api;
     plan->categories = rq->categories;
+    plan->running = rq->running;
 }
 
 static bool

@@ -17,6 +17,7 @@ struct gql_request {
     const struct gql_limits *limits;
     const struct mk_option_list
         *categories; /* that may be used; NULL: all. Stays as long as the plan. */
+    struct gql_running *running; /* NULL: fields may take as long as they like */
 };
 
 enum gql_refusal {

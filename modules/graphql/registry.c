@@ -355,6 +355,7 @@ registry_init(struct graphql *g, struct mk_error *err)
         .next = gql_field_next,
         .on_end = gql_field_on_end,
         .domain_admins = svc_domain_admins,
+        .takes_long = gql_field_takes_long,
     };
     return mk_service_provide(g->module, "graphql", MK_GRAPHQL_ABI, &g->table, err);
 }

@@ -80,6 +80,14 @@ ask_buffered(void *arg)
     return (double)sum;
 }
 
+static double
+ask_buffered_limit(void *arg)
+{
+    const struct http *http = arg;
+
+    return (double)conf_of(http)->max_buffered * (double)mk_worker_count();
+}
+
 static int
 init(struct mk_module *m, struct mk_error *err)
 {
@@ -98,6 +106,7 @@ init(struct mk_module *m, struct mk_error *err)
     http->service.files = svc_files;
     http->service.port = svc_port;
     mk_gauge_ask(m, "http_buffered_bytes", NULL, "Memory of bodies of requests under way", ask_buffered, http);
+    mk_gauge_ask(m, "http_buffered_limit_bytes", NULL, "What they may have", ask_buffered_limit, http);
     mk_on_turn_end(m, http_turn_end, http);
     return mk_service_provide(m, "http", MK_HTTP_ABI, &http->service, err);
 }

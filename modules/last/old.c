@@ -259,5 +259,6 @@ old_list(struct mk_gql_field *f, void *arg)
 void
 old_remove(struct mk_gql_field *f, void *arg)
 {
+    mk_gql_takes_long(f);
     begin(f, arg, true);
 }

@@ -16,33 +16,77 @@
 /* How old a count of the descriptors may be where it takes long. */
 #define FDS_MS 5000
 
-/* The n-th number of /proc/self/statm, in bytes. */
-static double
-ask_memory(unsigned n)
-{
-    unsigned long size = 0, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
+enum { STATM_SIZE, STATM_RESIDENT, STATM_SHARED, STATM_NUMBERS };
 
-    if (!f)
-        return 0;
-    if (fscanf(f, "%lu %lu", &size, &resident) != 2)
-        size = resident = 0;
-    fclose(f);
-    return (double)(n == 0 ? size : resident) * (double)sysconf(_SC_PAGESIZE);
+/* The first numbers of /proc/self/statm, in bytes; 0 where it cannot be read. */
+static void
+read_memory(double numbers[STATM_NUMBERS])
+{
+    double page = (double)sysconf(_SC_PAGESIZE);
+    unsigned long n[STATM_NUMBERS];
+    FILE *f = fopen("/proc/self/statm", "re");
+    bool good = f && fscanf(f, "%lu %lu %lu", &n[0], &n[1], &n[2]) == STATM_NUMBERS;
+
+    if (f)
+        fclose(f);
+    for (size_t i = 0; i < STATM_NUMBERS; i++)
+        numbers[i] = good ? (double)n[i] * page : 0;
 }
 
 static double
 ask_resident(void *arg)
 {
+    double n[STATM_NUMBERS];
+
     (void)arg;
-    return ask_memory(1);
+    read_memory(n);
+    return n[STATM_RESIDENT];
 }
 
 static double
 ask_virtual(void *arg)
 {
+    double n[STATM_NUMBERS];
+
     (void)arg;
-    return ask_memory(0);
+    read_memory(n);
+    return n[STATM_SIZE];
+}
+
+static double
+ask_anonymous(void *arg)
+{
+    double n[STATM_NUMBERS];
+
+    (void)arg;
+    read_memory(n);
+    return n[STATM_RESIDENT] - n[STATM_SHARED];
+}
+
+static double
+ask_mapped(void *arg)
+{
+    double n[STATM_NUMBERS];
+
+    (void)arg;
+    read_memory(n);
+    return n[STATM_SHARED];
+}
+
+static double
+ask_swapped(void *arg)
+{
+    unsigned long kilobytes = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    char line[256];
+
+    (void)arg;
+    if (!f)
+        return 0;
+    while (fgets(line, sizeof(line), f) && sscanf(line, "VmSwap: %lu", &kilobytes) != 1)
+        ;
+    fclose(f);
+    return (double)kilobytes * 1024;
 }
 
 static double
@@ -164,6 +208,7 @@ void
 process_init(struct process *p, struct mk_module *m)
 {
     static const char cpu[] = "Processor time of this process";
+    static const char memory[] = "Memory of this process: what it has allocated, code and mapped files, and what is swapped out";
     char *version = mk_printf_new("version=\"%s\"", mk_server_version());
 
     p->module = m;
@@ -171,6 +216,9 @@ process_init(struct process *p, struct mk_module *m)
     p->started = (double)mk_time_us() / 1e6 - (double)mk_server_uptime_ms() / 1e3;
     mk_gauge_ask(m, "process_resident_memory_bytes", NULL, "Memory of this process that is in use", ask_resident, p);
     mk_gauge_ask(m, "process_virtual_memory_bytes", NULL, "Address space of this process", ask_virtual, p);
+    mk_gauge_ask(m, "process_memory_bytes", "kind=\"anonymous\"", memory, ask_anonymous, p);
+    mk_gauge_ask(m, "process_memory_bytes", "kind=\"file\"", memory, ask_mapped, p);
+    mk_gauge_ask(m, "process_memory_bytes", "kind=\"swap\"", memory, ask_swapped, p);
     mk_counter_ask(m, "process_cpu_seconds_total", "mode=\"user\"", cpu, ask_user, p);
     mk_counter_ask(m, "process_cpu_seconds_total", "mode=\"system\"", cpu, ask_system, p);
     mk_gauge_ask(m, "process_open_fds", NULL, "Descriptors that are open", ask_fds, p);

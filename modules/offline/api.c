@@ -79,6 +79,7 @@ begin(struct mk_gql_field *f, struct offline *self, struct mk_sql_stmt *stmt, in
                                        json_pack("{s:s}", "domain", domain)));
         return;
     }
+    mk_gql_takes_long(f);
     d = mk_alloc(sizeof(*d));
     *d = (struct deletion){self, f, stmt, until, 0};
     step(NULL, d);

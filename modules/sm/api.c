@@ -100,6 +100,7 @@ drain(struct mk_gql_field *f, void *arg)
     struct sm_module *m = arg;
     struct search s = {.name = mk_gql_string(f, "node")};
 
+    mk_gql_takes_long(f);
     if (!s.name || strcmp(s.name, mk_server_node()) == 0) {
         mk_log(m->module, MK_LOG_INFO, "sm.drain", "an administrator empties this node");
         sm_drain_run(m, on_drained, f);

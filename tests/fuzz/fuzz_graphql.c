@@ -177,15 +177,23 @@ static void
 run(struct gql_plan *plan, struct mk_str query)
 {
     static const struct gql_subscription_ops ops = {on_event, on_ended};
+    struct gql_running running = {.tick = 0};
     struct gql_subscription *s;
     json_t *response = NULL;
 
+    gql_running_init(&running);
+    plan->running = &running;
     if (plan->operation->operation == GQL_SUBSCRIPTION) {
         s = gql_subscribe(plan, 2, &ops, &query);
         gql_subscription_end(&s);
         return;
     }
     gql_execute(plan, on_done, &response);
+    /* Of some the time is over before all have answered. */
+    for (unsigned i = choice % 3; waiting_count && i < 2; i++)
+        mk_gql_answer(waiting[--waiting_count], value_of(2));
+    if (choice % 2)
+        gql_expire(&running, 0);
     while (waiting_count)
         mk_gql_answer(waiting[--waiting_count], value_of(2));
     MK_ASSERT(response && json_object_get(response, "data"));

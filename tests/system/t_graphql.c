@@ -45,7 +45,7 @@ static const char sdl[] =
     "ResourceName, node: NodeName,\n"
     "    time: DateTime, xml: XmlElement, text: NonEmptyString, pos: PosInt, count: NonNegInt, "
     "list: [Int!], preset: Int = 7): String\n"
-    "  slow(ms: PosInt!): Int\n"
+    "  slow(ms: PosInt!, long: Boolean = false): Int\n"
     "  \"Takes a thread of the offload pool, which is waited for when the module goes\" busy(ms: "
     "PosInt!): Int\n"
     "  pets: [TPet!]\n"
@@ -66,7 +66,7 @@ static const char sdl[] =
     "type TMutation { note(text: String!, ms: PosInt): String }\n"
     "extend type UserSubscription { t: TSubscription }\n"
     "type TSubscription { ticks(count: PosInt!, ms: PosInt = 10, fail: Boolean = false, text: "
-    "String): TTick }\n"
+    "String, wait: PosInt = 5): TTick }\n"
     "type TTick { number: Int slow: Int text: String }\n"
     "type TUserQuery @protected { me: String asked: String }\n";
 #else
@@ -186,6 +186,8 @@ slow(struct mk_gql_field *f, void *arg)
 {
     int64_t ms = mk_gql_int(f, "ms", 1);
 
+    if (mk_gql_bool(f, "long", false))
+        mk_gql_takes_long(f);
     answer_later(arg, f, (uint64_t)ms, json_integer(ms), NULL);
 }
 
@@ -228,8 +230,9 @@ static void
 slow_member(struct mk_gql_field *f, void *arg)
 {
     const json_t *number = json_object_get(f->api->parent(f), "number");
+    const json_t *wait = json_object_get(f->api->parent(f), "wait");
 
-    answer_later(arg, f, 5, number ? json_copy((json_t *)number) : json_integer(9), NULL);
+    answer_later(arg, f, wait ? (uint64_t)json_integer_value(wait) : 5, number ? json_copy((json_t *)number) : json_integer(9), NULL);
 }
 
 static void
@@ -321,7 +324,7 @@ struct ticks {
     struct state *state;
     struct mk_gql_field *field;
     struct mk_timer *timer;
-    int64_t next, count;
+    int64_t next, count, wait;
     bool fail;
     char *text;
 };
@@ -354,7 +357,7 @@ on_tick(void *arg)
             mk_gql_answer(f, NULL);
         return;
     }
-    f->api->next(f, json_pack("{s:I, s:s?}", "number", t->next++, "text", t->text));
+    f->api->next(f, json_pack("{s:I, s:s?, s:I}", "number", t->next++, "text", t->text, "wait", t->wait));
 }
 
 static void
@@ -366,6 +369,7 @@ ticks(struct mk_gql_field *f, void *arg)
                         .field = f,
                         .next = 1,
                         .count = mk_gql_int(f, "count", 1),
+                        .wait = mk_gql_int(f, "wait", 5),
                         .fail = mk_gql_bool(f, "fail", false),
                         .text = mk_strdup(mk_gql_string(f, "text"))};
     __atomic_add_fetch(&t->state->watching, 1, __ATOMIC_ACQ_REL);

@@ -240,6 +240,11 @@ def test_a_user_has_no_say_about_others(make, node):
     assert answer.status == 401 and answer.codes == ["no_permissions"]
 
 
+def test_the_query_of_a_user_s_account_has_the_field_that_mongooseim_has(make, node):
+    make("mona")
+    assert as_user(node, "mona").query("account", "field") is None
+
+
 def test_no_password_is_in_the_log(ask, make, node):
     make("marta", "needle-one")
     ask.mutation("account", "changeUserPassword", PAYLOAD, user="marta@localhost", newPassword="needle-two")

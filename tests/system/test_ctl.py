@@ -472,6 +472,16 @@ def completed(fake, *words):
     return [line.split("\t")[0] for line in result.out.splitlines()]
 
 
+def test_the_reference_tells_everything_in_the_words_of_the_node(ctl):
+    text = ctl("reference").out
+    assert "- query `checkAuth: String`\n\n## account\n\nAccounts of users\n\n" in text
+    assert "- mutation `registerUser(domain: DomainName!, username: UserName, password: String!): UserPayload`: Makes an account. " \
+           "The name is made up where none is given.\n  - `username`: The part before the @\n" in text
+    assert "\n### LogLevel (enum)\n\n- `NONE`\n- `ERROR`\n" in text
+    assert "\n### NonEmptyString (scalar)\n\nText that is not empty\n" in text and "### UserPayload (object)" in text
+    assert "AccountQuery" not in text and "AdminQuery" not in text and "__Type" not in text and "### String" not in text
+
+
 def test_completion_knows_what_the_node_can_do(fake):
     assert completed(fake, "acc") == ["account"]
     assert {"account", "odd", "status", "graphql"} <= set(completed(fake, ""))
@@ -501,6 +511,33 @@ def test_completion_in_bash(fake, tmp_path):
     """)
     done = subprocess.run(["bash", "--norc", script], text=True, capture_output=True, timeout=60)
     assert done.stdout.splitlines()[1:] == ["account", "registerUser", "DEBUG"], done.stderr
+
+
+def test_completion_in_zsh(fake, tmp_path):
+    script = tmp_path / "try.zsh"
+    script.write_text(f"""
+        PATH={BUILD}:$PATH
+        export MEERKAT_SOCKET={fake.at}
+        autoload -U compinit; compinit -D -u
+        source <(meerkatctl completion zsh)
+        echo $_comps[meerkatctl]
+        compadd() {{ echo $names }}
+        try() {{ words=(meerkatctl "$@"); CURRENT=$(($# + 1)); _meerkatctl }}
+        try acc
+        try account reg
+        try odd echo --level D
+    """)
+    done = subprocess.run(["zsh", "-f", script], text=True, capture_output=True, timeout=60, env={"HOME": str(tmp_path)})
+    assert done.stdout.splitlines() == ["_meerkatctl", "account", "registerUser", "DEBUG"], done.stderr
+
+
+def test_completion_in_fish(fake, tmp_path):
+    lines = ["account", "account reg", "odd echo --level D"]
+    script = f"set -x PATH {BUILD} $PATH; meerkatctl completion fish | source; " + "; ".join(
+        f"complete -C 'meerkatctl {line}' | cut -f1" for line in lines)
+    done = subprocess.run(["fish", "--no-config", "-c", script], text=True, capture_output=True, timeout=60,
+                          env={"HOME": str(tmp_path), "MEERKAT_SOCKET": fake.at, "PATH": os.environ["PATH"]})
+    assert done.stdout.splitlines() == ["account", "registerUser", "DEBUG"], done.stderr
 
 
 def test_completion_is_silent_without_a_node(tmp_path):

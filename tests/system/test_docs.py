@@ -106,6 +106,35 @@ def test_links_lead_somewhere(page):
         assert ((ROOT / page).parent / link).exists(), link
 
 
+OPTION = r"(?<![\w-])(--?[a-zA-Z][\w-]*)"
+
+
+def page_of(name):
+    """What the manual page says, without its markup."""
+    return re.sub(r"\\f[BIRP]", "", (ROOT / "docs" / "man" / name).read_text().replace("\\-", "-"))
+
+
+@pytest.mark.parametrize("program, page", [(BUILD / "meerkatctl", "meerkatctl.1"), (BUILD / "meerkatd", "meerkatd.8"),
+                                           (BUILD / "meerkat-bench", "meerkat-bench.1"),
+                                           (ROOT / "sdk" / "meerkat-dialogue", "meerkat-dialogue.1")])
+def test_the_manual_page_has_the_options_of_help_and_no_other(program, page):
+    help_ = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
+    options = set(re.findall(OPTION, help_))
+    assert len(options) > 2
+    text = page_of(page)
+    assert not options - set(re.findall(OPTION, text))
+    for section in re.findall(r"^\.SH OPTIONS\n(.*?)^\.SH", text, re.M | re.S):
+        assert not set(re.findall(OPTION, section)) - options
+
+
+def test_the_manual_page_of_meerkatctl_has_its_commands_without_category():
+    help_ = subprocess.run([BUILD / "meerkatctl", "--help", "--socket", "/nowhere"], capture_output=True, text=True).stdout
+    commands = re.findall(r"^  (\w+) ", help_.split("Commands without category:")[1].split("Options:")[0], re.M)
+    assert len(commands) > 5
+    section = re.search(r"^\.SH COMMANDS WITHOUT CATEGORY\n(.*?)^\.SH", page_of("meerkatctl.1"), re.M | re.S).group(1)
+    assert not set(commands) - set(re.findall(r"[a-z]+", section))
+
+
 def test_the_map_of_the_code_is_complete():
     text = (ROOT / "docs/architecture.md").read_text()
     map_ = text[text.index("## The map"):text.index("## A message's way")]

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright (c) 2026 the Meerkat authors
 """What the README promises, with the configuration of `./dev run` and a client library of others (slixmpp): two
-people register, add each other, chat, go offline, come back and find what they missed."""
+people register, add each other, chat, go offline, come back and find what they missed. And the first commands of an
+administrator and of an application, with meerkatctl and curl."""
 import asyncio
+import json
+import os
 import pathlib
 import re
 
 import pytest
 
-from support import PATIENCE
+from support import BUILD, PATIENCE
 
 slixmpp = pytest.importorskip("slixmpp")
 
@@ -117,8 +120,32 @@ async def carbons(node):
         await person.go()
 
 
-@pytest.mark.parametrize("story", [first_chat, carbons])
-def test_two_people_register_become_friends_chat_and_miss_nothing(start_node, story):
+async def says(*command, **env):
+    """What a program prints as JSON."""
+    process = await asyncio.create_subprocess_exec(*map(str, command), stdout=asyncio.subprocess.PIPE, env={**os.environ, **env})
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert process.returncode == 0, out
+    return json.loads(out)
+
+
+async def commands(node):
+    said = await says(BUILD / "meerkatctl", "account", "registerUser", "--domain", "localhost", "--username", "alice",
+                      "--password", "secret", MEERKAT_SOCKET=str(node.folder / "api.sock"))
+    assert said["data"]["account"]["registerUser"]["jid"] == "alice@localhost"
+    alice = Person(node, "alice")
+    await alice.come()
+    url = f"http://localhost:{node.port('graphql_user')}/api/graphql"
+    mutation = 'mutation {stanza {sendMessage(to: "alice@localhost", body: "%s") {id}}}'
+    curl = ("curl", "-sS", "--fail", "-4", "-u", "alice@localhost:secret", url)
+    for body, how in (("by POST", ("-H", "Content-Type: application/json", "-d", json.dumps({"query": mutation % "by POST"}))),
+                      ("by GET", ("--get", "--data-urlencode", "query=" + mutation % "by GET"))):
+        assert (await says(*curl, *how))["data"]["stanza"]["sendMessage"]["id"]
+        await alice.sees(("message", "chat", "alice@localhost", body))
+    await alice.go()
+
+
+@pytest.mark.parametrize("story", [first_chat, carbons, commands])
+def test_what_the_readme_promises_comes_true(start_node, story):
     node = start_node(CONFIG)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

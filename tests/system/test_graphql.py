@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright (c) 2026 the Meerkat authors
 """The GraphQL API: what administrators, users and modules may rely on, whatever the categories are."""
+import contextlib
+import http.client
 import json
 import re
 import socket
+import ssl
+import subprocess
 import urllib.parse
 
 import pytest
@@ -166,6 +170,19 @@ def test_without_a_password_the_administrators_api_is_closed_on_tcp(own):
     assert api.admin(node)(AUTH).data
 
 
+def test_each_endpoint_has_addresses_with_tls(own):
+    node = own(CONFIG.replace("[module:graphql]\n", "[module:tls]\nself_signed = yes\n[module:graphql]\nuser_listen_tls = 127.0.0.1:0\n"
+                              "admin_listen_tls = 127.0.0.1:0\ndomain_listen_tls = 127.0.0.1:0\n"))
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for place, who in (("user", api.basic("alice@localhost", "secret")), ("admin", api.basic("admin", "geheim")),
+                       ("domain", api.basic("admin@localhost", "of localhost"))):
+        c = http.client.HTTPSConnection("127.0.0.1", node.port(f"graphql_{place} with TLS"), timeout=support.PATIENCE, context=context)
+        c.request("POST", "/api/graphql", AUTH, {**who, "Content-Type": "application/graphql"})
+        assert json.loads(c.getresponse().read()) == {"data": {"checkAuth": {"authStatus": "AUTHORIZED"}}}
+        c.close()
+
+
 # -- administrators of one domain
 
 @pytest.mark.parametrize("place", ["graphql_admin", "graphql_domain"])
@@ -265,8 +282,9 @@ def test_what_is_no_request_gets_the_exact_error(admin, body, code):
 def test_methods_and_types_that_are_not_served_are_told_so(admin):
     answer = admin.request("PUT", body="{}", headers={"Content-Type": "application/json"})
     assert answer.status == 405 and "POST" in answer.headers["Allow"]
-    for type_ in ("text/plain", "application/xml", "application/jsonish"):
-        answer = admin.request("POST", body=f'{{"query": "{AUTH}"}}', headers={"Content-Type": type_})
+    # Pages of other sites can send the first two, and no type at all.
+    for type_ in ("text/plain", "multipart/form-data; boundary=x", None, "application/xml", "application/jsonish"):
+        answer = admin.request("POST", body=f'{{"query": "{AUTH}"}}', headers={"Content-Type": type_} if type_ else {})
         assert (answer.status, answer.codes) == (415, ["unsupported_media_type"])
     assert admin.get("").codes == ["no_query_supplied"]
 
@@ -296,7 +314,11 @@ def test_a_page_of_another_site_cannot_make_a_browser_change_anything(node, head
                    ask.request("POST", body=form, headers={**headers, "Content-Type": "application/x-www-form-urlencoded"})):
         assert answer.status == status
         assert status == 200 or answer.codes == ["cross_site_request"]
-    assert ask.get(AUTH, headers=headers).status == 200
+    ask.headers |= headers
+    events = Events(ask, "subscription { t { ticks(count: 1) { number } } }")
+    assert events.response.status == status
+    events.connection.close()
+    assert ask.get(AUTH).status == 200
 
 
 # -- values
@@ -539,6 +561,75 @@ def test_no_password_is_ever_logged(own):
     assert "pa55w0rd" not in node.log()
 
 
+# -- fields that are not answered
+
+IMPATIENT = CONFIG.replace("keepalive = 100ms", "keepalive = 100ms\nanswer_timeout = 200ms")
+
+
+def test_a_field_that_is_never_answered_does_not_keep_back_the_others(own):
+    node = own(IMPATIENT)
+    answer = api.admin(node)("{ t { asked never: slow(ms: 3600000) items { text slow } } checkAuth { authStatus } }")
+    assert answer.status == 200 and answer.json["data"]["t"]["never"] is None
+    assert answer.json["data"]["t"]["asked"] and answer.json["data"]["checkAuth"] == {"authStatus": "AUTHORIZED"}
+    assert answer.json["data"]["t"]["items"][0] == {"text": "text", "slow": 9}
+    (error,) = [e for e in answer.errors if e["extensions"]["code"] == "timeout"]
+    assert error["path"] == ["t", "never"] and error["locations"]
+    assert (metric(node, "graphql_timeouts_total"), metric(node, "graphql_late")) == (1, 1)
+
+
+def test_an_answer_that_comes_too_late_harms_nobody(own):
+    node = own(IMPATIENT)
+    ask = api.admin(node)
+    for _ in range(5):
+        assert ask("{ t { slow(ms: 1500) a: slow(ms: 1600) } }").codes == 2 * ["timeout"]
+    support.wait_for(lambda: metric(node, "graphql_late") == 0, "the late answers")
+    assert metric(node, "graphql_timeouts_total") == 5
+    assert ask("{ t { slow(ms: 1) } }").data == {"t": {"slow": 1}}
+
+
+def test_what_comes_behind_in_a_mutation_that_takes_too_long_is_not_begun(own):
+    node = own(IMPATIENT)
+    ask = api.admin(node)
+    answer = ask('mutation { t { a: note(text: "one", ms: 1500) b: note(text: "two") } again: t { c: note(text: "three") } }')
+    assert answer.json["data"] == {"t": {"a": None, "b": None}, "again": None}
+    assert [(e["extensions"]["code"], e["path"]) for e in answer.errors] == [
+        ("timeout", ["t", "a"]), ("timeout", ["t", "b"]), ("timeout", ["again"])]
+    support.wait_for(lambda: metric(node, "graphql_late") == 0, "the late answer")
+    assert ask("{ t { log } }").data["t"]["log"].split() == ["one"]
+
+
+def test_an_event_whose_field_takes_too_long_does_not_keep_back_the_next(own):
+    node = own(IMPATIENT)
+    with Events(api.admin(node), "subscription { t { ticks(count: 2, wait: 3600000) { number slow } } }") as events:
+        for number in (1, 2):
+            _, event = events.event()
+            assert event["data"] == {"t": {"ticks": {"number": number, "slow": None}}}
+            assert [e["extensions"]["code"] for e in event["errors"]] == ["timeout"]
+        assert events.event() is None
+
+
+def test_a_module_that_still_owes_answers_can_go(own):
+    node = own(IMPATIENT)
+    ask = api.admin(node)
+    assert ask("{ t { slow(ms: 3600000) } }").codes == ["timeout"]
+    assert node.control("module", "unload", "t_graphql").startswith("ok")
+    assert metric(node, "graphql_late") == 0
+    assert ask(AUTH).data
+
+
+def test_a_field_that_goes_through_much_is_waited_for(own):
+    assert api.admin(own(IMPATIENT))("{ t { slow(ms: 1500, long: true) } }").data == {"t": {"slow": 1500}}
+
+
+def test_how_long_fields_may_take_is_reloaded(own):
+    node = own()
+    ask = api.admin(node)
+    assert ask("{ t { slow(ms: 600) } }").data == {"t": {"slow": 600}}
+    node.configure(IMPATIENT)
+    node.reload()
+    support.wait_for(lambda: "errors" in ask("{ t { slow(ms: 600) } }").json, "the new time")
+
+
 # -- modules
 
 def test_a_module_that_goes_takes_its_category_with_it(own):
@@ -582,6 +673,20 @@ def test_what_comes_behind_in_a_mutation_fails_when_its_module_has_gone(own):
     assert ask("{ second { text } }").data == {"second": {"text": None}}
     assert node.control("module", "unload", "t_second").startswith("ok")
     assert ask("{ second { text } }").codes == ["unknown_field"]
+
+
+def test_a_category_of_another_s_module_is_on_the_command_line_and_in_the_reference(own):
+    node = own()
+    def ctl(*words):
+        return subprocess.run([support.BUILD / "meerkatctl", "--socket", node.folder / "api.sock", *words],
+                              capture_output=True, text=True, check=True, timeout=support.PATIENCE).stdout
+    assert "  t " in ctl("--help") and "For tests" in ctl("--help")
+    assert json.loads(ctl("t", "slow", "--ms", "1")) == {"data": {"t": {"slow": 1}}}
+    text = ctl("reference")
+    assert "\n## t\n\nFor tests\n" in text and "- query `slow(ms: PosInt!, long: Boolean = false): Int`" in text and "### TColor (enum)" in text
+    assert "TQuery" not in text                                     # a category is no type to tell of
+    assert node.control("module", "unload", "t_graphql").startswith("ok")
+    assert "TColor" not in ctl("reference") and "## Types" in ctl("reference")
 
 
 @pytest.mark.parametrize("sdl, why", [
@@ -745,6 +850,17 @@ def test_there_is_a_limit_of_subscriptions(own):
         assert second.response.status == 503
         second.connection.close()
         assert metric(node, 'graphql_refused_total{reason="subscriptions"}') == 1
+
+
+def test_many_subscriptions_go_on_side_by_side_and_leave_nothing(node, admin):
+    query = "subscription { t { ticks(count: 1000000, ms: 50) { number } } }"
+    with contextlib.ExitStack() as stack:
+        many = [stack.enter_context(Events(admin if i % 2 else tcp_admin(node), query)) for i in range(200)]
+        for number in (1, 2, 3):
+            assert [events.event() for events in many] == 200 * [(str(number), ticks(number))]
+        assert metric(node, "graphql_subscriptions") == 200
+    support.wait_for(lambda: metric(node, "graphql_subscriptions") == 0, "all to end")
+    assert admin("{ t { watching } }").data["t"]["watching"] == 0
 
 
 def test_a_client_that_does_not_read_is_cut(own):

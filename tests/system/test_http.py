@@ -675,6 +675,14 @@ def test_tls_serves_everything_that_plain_does(site, tls):
         raw.closed()
 
 
+def test_browsers_are_told_to_come_with_tls_only_where_that_is_wanted(make_site, tls):
+    header = "strict-transport-security"
+    site = make_site("hsts = 1d\n")
+    assert ask(site.tls_port, "/echo", tls=tls).header(header) == "max-age=86400"
+    assert ask(site.port, "/echo").header(header) is None
+    assert ask(make_site().tls_port, "/echo", tls=tls).header(header) is None
+
+
 def test_both_families_are_served_and_told_apart(make_site):
     site = make_site("listen = *:0\n", drop="listen = 127.0.0.1:0\n")
     assert fields(ask(site.port, "/echo"))["peer"] == "127.0.0.1"

@@ -115,7 +115,8 @@ def test_connections_over_the_number_are_told_and_one_that_goes_makes_room(start
         more = node.client(stream=False)
         more.closed("^<[?]xml.*<stream:stream [^>]*id='[^']*'.*" + ERROR.format("resource-constraint") + ".*</stream:stream>$")
         more.drop()
-    assert node.metric("c2s_connections_refused_total") == 2
+    assert node.metric("c2s_connections_refused_total", 'reason="connections"') == node.metric("c2s_connections_refused_total") == 2
+    assert node.metric("c2s_open_connections_limit") == node.metric("c2s_open_connections") == 3
     assert node.metric("c2s_stream_errors_total", '"resource-constraint"') == 2
     clients.pop().close()
     wait_for(lambda: node.metric("c2s_streams") == 2, "the end of one")
@@ -130,6 +131,7 @@ def test_an_address_has_so_many_connections_and_others_are_not_touched(start_nod
     clients = [node.client("alice", resource=f"r{i}", source="127.0.0.2") for i in range(2)]
     more = node.client(stream=False, source="127.0.0.2")
     more.closed(ERROR.format("policy-violation"))
+    assert node.metric("c2s_connections_refused_total", 'reason="address"') == 1
     clients += [node.client("bob", resource=f"r{i}", source="127.0.0.3") for i in range(2)]
     # A trusted address has as many as it likes.
     clients += [node.client("bob", resource=f"t{i}", source="127.0.0.9") for i in range(5)]

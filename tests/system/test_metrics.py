@@ -122,6 +122,8 @@ def test_the_numbers_of_the_process_are_so(node):
     status = open(f"/proc/{pid}/status").read()
     resident = int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) * 1024
     assert abs(value(node, "process_resident_memory_bytes") - resident) < resident / 4
+    kinds = {kind: value(node, "process_memory_bytes", kind=kind) for kind in ("anonymous", "file", "swap")}
+    assert kinds["anonymous"] > 1e6 and kinds["file"] > 1e6 and abs(kinds["anonymous"] + kinds["file"] - resident) < resident / 4
     assert abs(value(node, "process_open_fds") - len(os.listdir(f"/proc/{pid}/fd"))) < 20
     assert value(node, "process_max_fds") >= value(node, "process_open_fds")
     assert abs(value(node, "process_start_time_seconds") + value(node, "uptime_seconds") - time.time()) < 5
@@ -175,8 +177,10 @@ def test_tls_bytes_log_ins_and_tables_are_counted(node, accounts, login):
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     assert value(node, "tls_handshakes_total", **{"for": "c2s"}) == 0
     with node.client() as client:
+        assert value(node, "c2s_open_connections", type="plain") == 1
         client.starttls(context)
         client.login("bob")
+        assert value(node, "c2s_open_connections", type="tls") == 1 and value(node, "c2s_open_connections", type="plain") == 0
         assert value(node, "tls_handshakes_total", **{"for": "c2s", "version": "1.3"}) == 1
         assert value(node, "sasl_logins_total", mechanism="PLAIN", result="success") >= 1
         assert value(node, "table_records", table="sessions") == value(node, "sessions") == 1
@@ -186,7 +190,7 @@ def test_tls_bytes_log_ins_and_tables_are_counted(node, accounts, login):
         client.stanza("^<message")
         assert value(node, "c2s_received_bytes_total") > before[0] + 5000
         assert value(node, "c2s_sent_bytes_total") > before[1] + 5000
-    wait_for(lambda: value(node, "table_records", table="sessions") == 0)
+    wait_for(lambda: value(node, "table_records", table="sessions") == 0 == value(node, "c2s_open_connections"))
     assert value(node, "table_bytes", table="sessions") == 0
 
 
@@ -211,6 +215,13 @@ def test_bytes_that_wait_for_a_client_are_counted(node, accounts, login):
     wait_for(lambda: value(node, "c2s_waiting_bytes") > 0, "the client to be behind")
     slow.drop()
     wait_for(lambda: value(node, "c2s_waiting_bytes") == 0, "nothing to wait any more")
+
+
+def test_what_is_bounded_has_its_bound_beside_it(node):
+    families = plain(node)
+    assert value(node, "http_buffered_limit_bytes") == 2 * 64 * 1024 * 1024
+    limits = [n for n in families if "_limit" in n]
+    assert len(limits) >= 4 and all(re.sub("_limit", "", n) in families for n in limits), limits
 
 
 def test_a_worker_that_is_late_is_seen(node):

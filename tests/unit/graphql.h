@@ -18,7 +18,8 @@ static const struct mk_graphql graphql_api = {.size = sizeof(graphql_api),
                                               .error = gql_error_value,
                                               .is_subscription = gql_field_is_subscription,
                                               .next = gql_field_next,
-                                              .on_end = gql_field_on_end};
+                                              .on_end = gql_field_on_end,
+                                              .takes_long = gql_field_takes_long};
 
 static const struct gql_limits graphql_limits = {.max = {[GQL_MAX_QUERY] = 1000000,
                                                          [GQL_MAX_TOKENS] = 100000,

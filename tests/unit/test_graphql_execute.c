@@ -179,6 +179,106 @@ nothing_more_is_done_of_a_mutation_whose_data_is_null(void **state)
                        "\"extensions\":{\"n\":5,\"code\":\"no\"}}],\"data\":null}");
 }
 
+static int kept; /* executions that were answered, and whose fields are still waited for */
+
+static void
+on_late(struct gql_running *r, int change)
+{
+    (void)r;
+    kept += change;
+}
+
+/* Begins, and lets three ticks pass, of which two are allowed. */
+static void
+begin_and_expire(struct gql_running *r, const char *query, char **text)
+{
+    struct gql_prepared p = graphql_prepare(schema, query, MK_GQL_IS_ADMIN);
+
+    gql_running_init(r);
+    r->late = on_late;
+    *text = NULL;
+    assert_non_null(p.plan);
+    p.plan->running = r;
+    gql_execute(p.plan, graphql_on_done, text);
+    gql_plan_unref(&p.plan);
+    gql_expire(r, 2);
+    gql_expire(r, 2);
+    assert_null(*text);
+    gql_expire(r, 2);
+    assert_non_null(*text);
+    assert_int_equal(kept, 1);
+    assert_null(r->first);
+}
+
+static void
+what_is_not_answered_in_time_is_null_and_takes_with_it_what_cannot_be(void **state)
+{
+    struct gql_running running = {.tick = 0};
+    char *text;
+
+    (void)state;
+    begin_and_expire(&running, "{ a: later b: later c { now strict item { later } } now }", &text);
+    assert_non_null(strstr(text, "\"data\":{\"a\":null,\"b\":null,\"c\":null,\"now\":1}"));
+    assert_non_null(strstr(text, "\"path\":[\"c\",\"strict\"],\"extensions\":{\"code\":\"timeout\"}"));
+    free(text);
+    /* Late answers, right or wrong, are dropped; the last one frees everything. */
+    answer(3, json_integer(1));
+    answer(0, json_string("wrong"));
+    answer(1, graphql_api.error("x", "y", NULL));
+    assert_int_equal(kept, 1);
+    answer(0, NULL);
+    assert_int_equal(kept, 0);
+}
+
+static void
+a_mutation_that_takes_too_long_begins_nothing_more(void **state)
+{
+    struct gql_running running = {.tick = 0};
+    char *text;
+
+    (void)state;
+    begin_and_expire(&running, "mutation { c { later b: later } a: later }", &text);
+    assert_non_null(strstr(text, "\"data\":{\"c\":{\"later\":null,\"b\":null},\"a\":null}"));
+    free(text);
+    assert_int_equal(late_count, 1);
+    answer(0, json_integer(1));
+    assert_int_equal(late_count, 0);
+    begin_and_expire(&running, "mutation { c { later } strict }", &text);
+    assert_non_null(strstr(text, "\"data\":null"));
+    free(text);
+    answer(0, json_integer(1));
+    assert_int_equal(late_count, 0);
+    assert_int_equal(kept, 0);
+}
+
+static void
+a_field_that_says_so_may_take_longer(void **state)
+{
+    struct gql_running running = {.tick = 0};
+    struct gql_prepared p = graphql_prepare(schema, "mutation { a: later b: later }", MK_GQL_IS_ADMIN);
+    char *text = NULL;
+
+    (void)state;
+    gql_running_init(&running);
+    running.late = on_late;
+    assert_non_null(p.plan);
+    p.plan->running = &running;
+    gql_execute(p.plan, graphql_on_done, &text);
+    gql_plan_unref(&p.plan);
+    mk_gql_takes_long(late[0]);
+    for (int i = 0; i < 20; i++)
+        gql_expire(&running, 2);
+    assert_null(text);
+    answer(0, json_integer(1));
+    /* The next has not said so. */
+    for (int i = 0; i < 4; i++)
+        gql_expire(&running, 2);
+    assert_non_null(strstr(text, "\"data\":{\"a\":1,\"b\":null}"));
+    free(text);
+    answer(0, json_integer(1));
+    assert_int_equal(kept, 0);
+}
+
 static void
 fields_inside_lists_are_asked_with_their_own_object(void **state)
 {
@@ -407,6 +507,9 @@ main(void)
         cmocka_unit_test(a_mutation_asks_one_field_after_the_other),
         cmocka_unit_test(null_takes_what_is_still_waiting_with_it),
         cmocka_unit_test(nothing_more_is_done_of_a_mutation_whose_data_is_null),
+        cmocka_unit_test(what_is_not_answered_in_time_is_null_and_takes_with_it_what_cannot_be),
+        cmocka_unit_test(a_mutation_that_takes_too_long_begins_nothing_more),
+        cmocka_unit_test(a_field_that_says_so_may_take_longer),
         cmocka_unit_test(fields_inside_lists_are_asked_with_their_own_object),
         cmocka_unit_test(a_list_of_strict_items_is_null_when_one_is_wrong),
         cmocka_unit_test(what_belongs_to_a_module_that_goes_is_not_called),

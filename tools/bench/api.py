@@ -119,15 +119,15 @@ class Load:
             lines += ["wrk.method = 'POST'", f"wrk.body = {lua(json.dumps({'query': self.query}))}"]
         return "\n".join(lines) + (NAMES % names if names else "") + (TELL if self.tell else "") + DONE
 
-    def run(self, server, port, seconds, connections, names=""):
-        """What wrk found, with `cpu_us`, the server's a request."""
+    def run(self, server, port, seconds, connections, names="", before=()):
+        """What wrk found, with `cpu_us`, the server's a request. `before`: words to start wrk by."""
         with tempfile.NamedTemporaryFile("w", suffix=".lua") as f:
             f.write(self.script(names))
             f.flush()
-            before = server.cpu()
-            done = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "-s", f.name,
+            began = server.cpu()
+            done = subprocess.run([*before, "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "-s", f.name,
                                    f"http://127.0.0.1:{port}{self.path}"], stdout=subprocess.PIPE, text=True, check=True)
-            used = server.cpu() - before
+            used = server.cpu() - began
         found = json.loads(re.search(r"^RESULT (.*)$", done.stdout, re.M)[1])
         if found["status"] or found["errors"] or not found["requests"]:
             sys.exit(f"wrk on {self.path}: {done.stdout}")
@@ -246,8 +246,13 @@ class Receiver:
             answer += data
 
     def listen(self):
+        said = time.monotonic()
         try:
             while data := self.socket.recv(262144):
+                # Who is never heard is pinged, and would have to answer.
+                if time.monotonic() - said > 5:
+                    self.socket.sendall(b" ")
+                    said = time.monotonic()
                 data = self.rest + data
                 self.count += data.count(b"</message>")
                 self.rest = b"" if data.endswith(b"</message>") else data[-9:]
@@ -264,16 +269,15 @@ class Price:
     """What keys of one password cost by PBKDF2 of OpenSSL, while something else runs, as in the server."""
 
     def __init__(self, *algorithms):
-        self.algorithms, self.cpu, self.wall, self.over = algorithms, [], [], threading.Event()
+        self.algorithms, self.cpu, self.over = algorithms, [], threading.Event()
         self.thread = threading.Thread(target=self.measure)
 
     def measure(self):
         while not self.over.wait(0.02) or not self.cpu:
-            began, wall = time.thread_time_ns(), time.perf_counter_ns()
+            began = time.thread_time_ns()
             for name in self.algorithms:
                 hashlib.pbkdf2_hmac(name, PASSWORD.encode(), b"sixteen bytes ok", ITERATIONS)
             self.cpu.append((time.thread_time_ns() - began) / 1000)
-            self.wall.append((time.perf_counter_ns() - wall) / 1000)
 
     def __enter__(self):
         self.thread.start()
@@ -282,7 +286,7 @@ class Price:
     def __exit__(self, *_):
         self.over.set()
         self.thread.join()
-        self.cpu_us, self.wall_us = statistics.mean(self.cpu), statistics.median(self.wall)
+        self.cpu_us = statistics.mean(self.cpu)
 
 
 def row(what, measured, must, note=""):
@@ -348,18 +352,32 @@ def check(args):
         f"{ours:.0f} µs, check {price:.0f} µs (PBKDF2 alone {alone.cpu_us:.0f}), bare {floor:.0f} µs")
 
 
+FIRST = ("chrt", "--fifo", "1")
+
+
+def run_first(load, node, port, seconds, **more):
+    """Before other programs, where that is allowed: what counts is our own time, not that of a busy machine."""
+    allowed = subprocess.run([*FIRST, "true"], stderr=subprocess.DEVNULL).returncode == 0
+    node.schedule(os.SCHED_FIFO, 1)
+    found = load.run(node, port, seconds, 1, before=FIRST if allowed else (), **more)
+    node.schedule(os.SCHED_OTHER, 0)
+    return found
+
+
 def register(args):
     query = f'mutation {{ account {{ registerUser(domain: "localhost", username: "NAME", password: "{PASSWORD}") {{ jid }} }} }}'
     load = Load("/api/graphql", query, basic("admin", ADMIN))
     with running(Node(args)) as node:
         with Price("sha1", "sha256", "sha512") as price:
             found = load.run(node, node.admin, args.seconds, 1, names="user")
-        if node.ask('{ account { countUsers(domain: "localhost") } }')["account"]["countUsers"] < found["requests"] + 2:
+        wall = run_first(load, node, node.admin, args.seconds / 3, names="wall")
+        made = node.ask('{ account { countUsers(domain: "localhost") } }')["account"]["countUsers"]
+        if made < found["requests"] + wall["requests"] + 2:
             sys.exit("accounts are missing")
     row("registerUser, without its SCRAM keys: ms of CPU", (found["cpu_us"] - price.cpu_us) / 1000, 3,
         f"{found['cpu_us'] / 1000:.2f} ms, keys {price.cpu_us / 1000:.2f} ms")
-    row("— one at a time: ms until answered, median", (found["median_us"] - price.wall_us) / 1000, None,
-        f"{found['median_us'] / 1000:.2f} ms, keys {price.wall_us / 1000:.2f} ms")
+    row("— one at a time, before other programs: ms until answered, median, without the CPU of the keys",
+        (wall["median_us"] - price.cpu_us) / 1000, 3, f"{wall['median_us'] / 1000:.2f} ms")
 
 
 def lags(node):
@@ -411,6 +429,7 @@ def metrics(args):
                     sys.exit("the sessions ended")
                 time.sleep(0.05)
             found = Load("/metrics", headers=SCRAPE).run(node, node.plain, args.seconds, 1)
+            wall = run_first(Load("/metrics", headers=SCRAPE), node, node.plain, args.seconds / 3)
             calm, _ = lag_during(node, args.seconds, False)
             busy, samples = lag_during(node, args.seconds, True)
             asked = Load("/api/graphql", COUNT, basic("admin", ADMIN)).run(node, node.admin, args.seconds, 16)
@@ -421,7 +440,7 @@ def metrics(args):
     if shown != count + 1:
         sys.exit(f"{count + 1} sessions, not {shown}")
     row(f"/metrics with {count:,} sessions, as Prometheus asks: ms of CPU", found["cpu_us"] / 1000, 2, f"with one session {few / 1000:.2f} ms")
-    row("— ms until answered, median", found["median_us"] / 1000, 2)
+    row("— before other programs: ms until answered, median", wall["median_us"] / 1000, 2)
     row("event-loop lag during scrapes, 50 a second: p99.9, ms", busy, 2, f"of {samples}; without scrapes {calm:.2f} ms")
     row(f"countSessions by an administrator, {count:,} sessions: µs of CPU", asked["cpu_us"], None)
 

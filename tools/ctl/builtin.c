@@ -338,6 +338,19 @@ run_graphql(struct node *node, const struct cli *cli)
 }
 
 static int
+run_reference(struct node *node, const struct cli *cli)
+{
+    struct schema schema;
+    int rc = schema_load(node, &schema, false);
+
+    (void)cli;
+    if (rc == CTL_OK)
+        print_reference(stdout, &schema);
+    schema_release(&schema);
+    return rc == CTL_OK ? flush_stdout() : rc;
+}
+
+static int
 run_completion(struct node *node, const struct cli *cli)
 {
     const char *script = cli->nwords > 1 ? completion_script(cli->words[1]) : NULL;
@@ -416,6 +429,10 @@ const struct builtin builtins[] = {
      "Ctrl-C.",
      graphql_options, 2, false, run_graphql},
     {"ping", "ping", "does the node answer?", "Prints pong.", no_options, 1, false, run_ping},
+    {"reference", "reference", "print all that the API has, as Markdown",
+     "Categories, their fields, arguments and types, in the words of the node's modules, those of others too. With "
+     "--url it is that of another node, or of the API of users.",
+     no_options, 1, false, run_reference},
     {"reload", "reload", "read the configuration again",
      "The same as: meerkatctl config reload. With a mistake in the configuration nothing changes.",
      no_options, 1, false, run_reload},

@@ -112,6 +112,8 @@ const json_t *schema_type(const struct schema *schema, const char *name);
 const char *member(const json_t *object, const char *key);
 /* One of a list of things that have names, or NULL. */
 const json_t *named(const json_t *list, const char *name);
+/* The type of a root's field that groups commands; NULL: it does not. */
+const json_t *category_type(const struct schema *schema, const json_t *field);
 bool is_non_null(const json_t *type);
 /* The type inside of ! and []. */
 const json_t *inner_type(const struct schema *schema, const json_t *type);
@@ -176,6 +178,11 @@ void help_general(FILE *out, const struct schema *schema, const char *missing);
 void help_category(FILE *out, const struct schema *schema, const char *category);
 void help_command(FILE *out, const struct command *command);
 void help_builtin(FILE *out, const struct builtin *b);
+/* The names of an object in order, NULL behind the last. Owned; the names are borrowed. */
+const char **sorted(const json_t *object);
+
+/* -- reference.c */
+void print_reference(FILE *out, const struct schema *schema);
 
 /* -- complete.c */
 int complete_main(int argc, char **argv);

@@ -64,8 +64,7 @@ by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The names of an object in order. Owned; the names are borrowed. */
-static const char **
+const char **
 sorted(const json_t *object)
 {
     const char **names = NULL, *name;

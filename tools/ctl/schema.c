@@ -120,7 +120,7 @@ index_types(struct schema *schema)
 }
 
 /* A root's field that groups commands: an object that wants nothing to be had. checkAuth is one by its form alone. */
-static const json_t *
+const json_t *
 category_type(const struct schema *schema, const json_t *field)
 {
     const json_t *type = inner_type(schema, json_object_get(field, "type"));
