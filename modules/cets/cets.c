@@ -349,6 +349,26 @@ expect_members(struct cets *c)
     mk_free(names);
 }
 
+static bool
+is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0 || strncmp(address, "localhost:", 10) == 0;
+}
+
+/* The usual mistake of the first cluster of several machines: `listen` was left as it is. */
+static void
+take_own_address(struct cets *c, const char *address)
+{
+    const struct cets_conf *conf = mk_module_conf(c->module, NULL);
+
+    if (strcmp(c->own_address, address) == 0)
+        return;
+    snprintf(c->own_address, sizeof(c->own_address), "%s", address);
+    if (is_loopback(conf->listen) && !is_loopback(address))
+        mk_log(c->module, MK_LOG_WARN, "cets.listen",
+               "other nodes are told to reach this one at %s, but it listens on '%s' only: set 'listen'", address, conf->listen);
+}
+
 /* The discovery's list. Whoever is linked stays a member of ours, listed or not: a database tears nothing apart. */
 static void
 on_discovered(const struct mk_discovered *nodes, size_t count, uint32_t own, void *arg)
@@ -376,7 +396,7 @@ on_discovered(const struct mk_discovered *nodes, size_t count, uint32_t own, voi
         if (strcmp(nodes[i].name, mk_server_node()) != 0)
             take_member(c, &nodes[i]);
         else
-            snprintf(c->own_address, sizeof(c->own_address), "%s", nodes[i].address);
+            take_own_address(c, nodes[i].address);
     }
     for (size_t i = 0; i < c->member_count; i++) {
         if (c->members[i].kept)
