@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright (c) 2026 the Meerkat authors
 """Three nodes are one server: what users of different nodes may rely on."""
+import base64
+import hashlib
+import os
 import re
 import signal
 
@@ -12,7 +15,7 @@ from cluster import Cluster
 
 @pytest.fixture(scope="module", params=["pgsql", "sqlite"])
 def cluster(request, tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), kind=request.param).up(3)
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), kind=request.param, more="[vcard]\n").up(3)
     yield cluster
     cluster.down()
 
@@ -164,6 +167,21 @@ def test_blocking_holds_on_every_node(cluster, login):
     assert "result" in bob.iq("set", "<unblock xmlns='urn:xmpp:blocking'/>")
     alice.message(bob.jid, "now")
     assert "now" in bob.stanza("^<message")
+
+
+def test_a_new_picture_is_in_the_presence_of_sessions_on_other_nodes(cluster, login):
+    here, there = login(0, "u3"), login(2, "u3", resource="other")
+    cluster.wait_sessions(2)
+
+    def own_hash():
+        there.presence()
+        return re.search("<photo>(.*?)</photo>|<photo/>|$", there.stanza(rf"^<presence[^>]*from='{there.jid}'")).group(1)
+
+    before = own_hash()
+    image = os.urandom(100)
+    here.iq("set", f"<vCard xmlns='vcard-temp'><PHOTO><BINVAL>{base64.b64encode(image).decode()}</BINVAL></PHOTO></vCard>")
+    support.wait_for(lambda: own_hash() == hashlib.sha1(image).hexdigest(), "the hash of the new picture")
+    assert before != own_hash()
 
 
 def test_a_node_with_other_hosts_is_named_in_the_log(tmp_path):
