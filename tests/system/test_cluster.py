@@ -124,6 +124,25 @@ def test_a_resource_bound_at_another_node_ends_the_older_session(cluster, login)
     assert "who is it" in newer.stanza("^<message")
 
 
+def test_of_two_who_bind_one_resource_at_two_nodes_in_the_same_moment_one_stays(cluster, login):
+    other = login(2, "u5")
+    for i in range(20):
+        both = [cluster.nodes[n].client() for n in (0, 1)]
+        for client in both:
+            client.authenticate("u4")
+        for client in both:
+            client.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>same</resource></bind></iq>")
+        for client in both:
+            client.stanza("id='b'")
+        cluster.wait_sessions(2)
+        other.message("u4@localhost/same", f"who is it {i}")
+        texts = [client.until(f"</stream:stream>|who is it {i}<") for client in both]
+        assert sum("<conflict " in t for t in texts) == sum(f"who is it {i}<" in t for t in texts) == 1
+        for client in both:
+            client.drop()
+        cluster.wait_sessions(1)
+
+
 def test_the_newer_of_two_sessions_stays_though_both_nodes_give_it_the_same_id(tmp_path):
     """The first session of a worker has the same id on every node: what the older one says at its end, when the newer is
     available already, is not said of the newer."""
