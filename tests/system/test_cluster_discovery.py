@@ -147,7 +147,7 @@ def processes(server):
 def test_a_database_that_hangs_holds_up_nobody_who_talks(make):
     server = database.Postgres().start()
     try:
-        cluster = make(server=server).up(3)
+        cluster = make(server=server, dead_after="10s").up(3)
         alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1")
         cluster.wait_sessions(2)
         talk(alice, bob, "so that lists are known")

@@ -157,7 +157,7 @@ def test_two_nodes_of_which_only_one_has_given_the_other_up_go_on_together(make)
 def test_a_cluster_goes_on_without_its_database(make):
     server = database.Postgres().start()
     try:
-        cluster = make(server=server).up(3)
+        cluster = make(server=server, dead_after="10s").up(3)
         alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1")
         cluster.wait_sessions(2)
         talk(alice, bob, "so that lists are known")

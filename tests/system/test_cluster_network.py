@@ -26,10 +26,17 @@ class Spread(Cluster):
     def make(self):
         i = len(self.nodes)
         address = self.network.address(i)
-        node = super().make(link=f"{address}:5290", args=("--set", f"cets.advertise={address}",
+        node = super().make(listen=f"{self.clients_at(i)}:0", link=f"{address}:5290", args=("--set", f"cets.advertise={address}",
                                                           "--set", "cets.secret=a secret that all nodes share"))
         # The database is reached through the file system, from every namespace.
         node.args += ["--set", f"rdbms_pgsql.host={self.server.folder}"]
+        return self.place(node, i)
+
+    def clients_at(self, i):
+        """Where node i listens for clients."""
+        return "127.0.0.1"
+
+    def place(self, node, i):
         start, client = node.start, node.client
         node.start = lambda wait=True: start(wait, wrapper=self.network.wrapper(i))
 
@@ -223,3 +230,53 @@ def test_machines_go_on_while_the_database_is_away(tmp_path, network):
         network.heal()
         cluster.down()
         server.destroy()
+
+
+class Facing(Spread):
+    """The database is a machine of its own, at the hub; nobody says at which address a node is to be reached."""
+
+    def make(self):
+        i = len(self.nodes)
+        node = Cluster.make(self, link="0.0.0.0:5290", args=("--set", "cets.secret=a secret that all nodes share"))
+        node.args += ["--set", f"rdbms_pgsql.host={self.network.HUB}"]
+        return self.place(node, i)
+
+    def make_accounts(self, node):
+        with self.network.enter():
+            super().make_accounts(node)
+
+
+@pytest.fixture
+def far_database(network):
+    server = database.Postgres()
+    with open(server.folder / "data" / "postgresql.conf", "a") as conf:
+        conf.write("listen_addresses = '*'\n")
+    with open(server.folder / "data" / "pg_hba.conf", "a") as conf:
+        conf.write("host all all 10.231.7.0/24 scram-sha-256\n")
+    with network.enter():
+        server.start()
+    yield server
+    network.heal()
+    server.destroy()
+
+
+def test_nodes_are_reached_at_the_address_that_faces_the_database_and_go_on_when_one_cannot_reach_it(tmp_path, network, far_database):
+    with network.enter():
+        cluster = Facing(tmp_path, network, server=far_database, dead_after="5s")
+    try:
+        cluster.up(3)
+        for i, node in enumerate(cluster.nodes):
+            node.wait_log(f"other nodes reach this one at {network.address(i)}:5290")
+        alice, bob, carol = (cluster.login(i, f"u{i}") for i in range(3))
+        cluster.wait_sessions(3)
+        talk(alice, bob, "so that lists are known"), talk(bob, alice, "here too")
+        network.deaf_to_hub(1)
+        cluster.nodes[1].wait_log("discovery.trouble", patience=30)
+        talk(alice, bob, "what about the database"), talk(bob, alice, "I cannot see it"), talk(carol, alice, "I can")
+        network.heal()
+        cluster.nodes[1].wait_log("discovery.back", patience=30)
+        cluster.wait_joined()
+        assert not any("cets.suspected" in n.log() for n in cluster.nodes)
+    finally:
+        network.heal()
+        cluster.down()
