@@ -716,7 +716,7 @@ static const struct mk_option options[] = {
     MK_OPTION_SIZE(struct cets_conf, log_max, "256M", "64K", "64G", 0,
                    "operations kept for a slow node before it gets a full copy instead"),
     MK_OPTION_SIZE(struct cets_conf, queue_max, "64M", "64K", "16G", 0,
-                   "bytes of requests that may wait for one node; more are refused"),
+                   "bytes of requests that may wait for one node; more are refused, news for all nodes at twice as many"),
     MK_OPTION_END};
 
 MK_MODULE(.name = "cets", .version = "1.0",

@@ -232,6 +232,27 @@ def test_machines_go_on_while_the_database_is_away(tmp_path, network):
         server.destroy()
 
 
+class Open(Spread):
+    """Nodes without a secret."""
+
+    def make(self):
+        node = super().make()
+        at = node.args.index("cets.secret=a secret that all nodes share")
+        del node.args[at - 1:at + 1]
+        return node
+
+
+def test_machines_that_share_no_secret_and_no_authority_do_not_link(tmp_path, network):
+    cluster = Open(tmp_path, network)
+    try:
+        cluster.add(), cluster.add()
+        for node in cluster.nodes:
+            node.wait_log("off loopback .cets. needs 'secret', or 'certificate', 'key' and 'ca'")
+            assert metric(node, "cluster_nodes_joined") == 0
+    finally:
+        cluster.down()
+
+
 class Facing(Spread):
     """The database is a machine of its own, at the hub; nobody says at which address a node is to be reached."""
 
