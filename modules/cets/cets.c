@@ -42,11 +42,16 @@ member_named(struct cets *c, const char *name)
 }
 
 static void
-tell_event(const char *event, const char *name)
+tell_event(const char *event, const char *name, const struct peer_view *v)
 {
     struct mk_event_node ev = {.size = sizeof(ev)};
 
     snprintf(ev.name, sizeof(ev.name), "%s", name);
+    if (v) {
+        ev.number = v->number;
+        ev.apart = v->apart;
+        ev.records = v->records;
+    }
     mk_publish(NULL, event, &ev, sizeof(ev));
 }
 
@@ -168,7 +173,8 @@ note_peer(struct cets *c, enum replica_note what, struct peer *peer)
         mk_log(c->module, MK_LOG_INFO, "cets.joined", "node '%s' (number %u) joined after %llu ms: %zu records of its own",
                v.name, v.number, (unsigned long long)(mk_now_ms() - v.connected), v.records);
         compare_with(c, &v);
-        tell_event("node_joined", v.name);
+        tell_event("node_joined", v.name, &v);
+        replica_peer_met(peer);
         break;
     case REPLICA_SUSPECTED:
         if (!c->stopping)
@@ -180,7 +186,8 @@ note_peer(struct cets *c, enum replica_note what, struct peer *peer)
                what == REPLICA_LEFT ? "node '%s' left" : "node '%s' is gone: its records are dropped",
                v.name);
         messages_gone(c, peer);
-        tell_event("node_left", v.name);
+        v.apart = what == REPLICA_GONE;
+        tell_event("node_left", v.name, &v);
         break;
     default:
         break;
@@ -288,7 +295,7 @@ say_when_ready(struct cets *c)
     ready = c->joined && replica_ready(c->replica);
     for (const struct mk_table *t = c->tables; ready && t; t = t->next) {
         records += mk_store_count(t->store);
-        tell_event("table_in_sync", replica_table_name(c->replica, t->index));
+        tell_event("table_in_sync", replica_table_name(c->replica, t->index), NULL);
     }
     pthread_mutex_unlock(&c->lock);
     if (!ready)

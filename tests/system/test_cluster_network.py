@@ -301,3 +301,48 @@ def test_nodes_are_reached_at_the_address_that_faces_the_database_and_go_on_when
     finally:
         network.heal()
         cluster.down()
+
+
+def contacts(a, b):
+    for one, other in ((a, b), (b, a)):
+        one.presence(type_="subscribe", to=other.bare)
+        other.stanza("^<presence[^>]*subscribe")
+        other.presence(type_="subscribed", to=one.bare)
+        one.stanza(f"^<presence[^>]*from='{other.jid}'")
+
+
+def part(cluster, network, records):
+    """Node 2 is alone: it and the others have given each other up. So many records are on the side of nodes 0 and 1."""
+    network.cut(2)
+    for i, count in ((0, records), (1, records), (2, 1)):
+        wait_metric(cluster, i, "cluster_records", count)
+
+
+def test_contacts_see_each_other_again_when_their_machines_do(cluster, network):
+    alice, bob = cluster.login(0, "u0").presence("<show>away</show>"), cluster.login(2, "u1").presence("<status>busy</status>")
+    cluster.wait_sessions(2)
+    contacts(alice, bob)
+    part(cluster, network, 1)
+    alice.stanza("^<presence[^>]*from='u1@localhost/test'[^>]*unavailable|^<presence[^>]*unavailable[^>]*from='u1@localhost/test'")
+    bob.stanza("^<presence[^>]*from='u0@localhost/test'[^>]*unavailable|^<presence[^>]*unavailable[^>]*from='u0@localhost/test'")
+    network.heal()
+    assert "busy" in alice.stanza("^<presence[^>]*from='u1@localhost/test'")
+    assert "away" in bob.stanza("^<presence[^>]*from='u0@localhost/test'")
+
+
+def test_what_was_changed_while_machines_were_apart_holds_on_all_when_they_are_not(cluster, network):
+    stranger, here, there = (cluster.login(0, "u0"), cluster.login(1, "u1", resource="here").presence(),
+                             cluster.login(2, "u1", resource="there").presence())
+    cluster.wait_sessions(3)
+    talk(stranger, there, "its block list is read")
+    there.iq("get", "<query xmlns='jabber:iq:roster'/>")
+    part(cluster, network, 2)
+    assert "result" in here.iq("set", "<block xmlns='urn:xmpp:blocking'><item jid='u0@localhost'/></block>")
+    assert "result" in here.iq("set", "<query xmlns='jabber:iq:roster'><item jid='new@example.org'/></query>")
+    network.heal()
+    cluster.wait_joined()
+    cluster.wait_sessions(3)
+    support.wait_for(lambda: "new@example.org" in there.iq("get", "<query xmlns='jabber:iq:roster'/>"), "the contact that was added")
+    stranger.message(there.jid, "hear me")
+    assert "type='error'" in stranger.stanza("^<message")
+    there.nothing("hear me")
