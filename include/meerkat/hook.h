@@ -177,6 +177,11 @@ struct mk_event_session {       /* "session_opened", "session_closed" */
 struct mk_event_node {          /* "node_joined", "node_left", "table_in_sync" (name: the table) */
     uint32_t size;
     char name[256];
+    uint32_t number;            /* of the node */
+    /* It went without a word, or is back from such a time: what either has told the other in its last moments, or to nobody while they were
+     * apart, may be missing. What a module keeps of what is stored must be read anew. */
+    bool apart;
+    uint64_t records;           /* "node_joined": those it has in tables */
 };
 struct mk_event_host {          /* "host_added", "host_removed": a host that is not in the configuration */
     uint32_t size;

@@ -64,7 +64,7 @@ init(struct mk_module *m, struct mk_error *err)
     sql_prepare(b);
     define_metrics(m, b);
     if (mk_slot_register(m, MK_SLOT_SESSION, session_gone, &b->slot) < 0 || filter_register(b) < 0 ||
-        change_register(b) < 0 || mk_on(m, account_remove, MK_PRIO_NORMAL, sql_account_remove, b) < 0 || port_init(b) < 0 ||
+        change_register(b) < 0 || mk_on(m, account_remove, MK_PRIO_NORMAL, sql_account_remove, b) < 0 || port_init(b) < 0 || again_init(b) < 0 ||
         mk_subscribe(m, "user_removed", NULL, on_user_removed, b) < 0)
         return mk_fail(err, "cannot register the handlers of blocking");
     return 0;
@@ -75,6 +75,7 @@ unload(struct mk_module *m)
 {
     struct blocking *b = mk_module_get(m);
 
+    again_free(b);
     cache_free(b);
     mk_free(b);
 }

@@ -169,10 +169,27 @@ entry_ask(struct entry *e, entry_fn fn, void *arg)
     sql_load(e);
 }
 
+static void
+reread(struct entry *e, struct list *taken)
+{
+    bool ok = taken != NULL;
+
+    e->again = false;
+    if (taken && e->list && !e->fresh)
+        set_list(e, taken);
+    else
+        list_unref(&taken);
+    again_read(e, ok);
+}
+
 void
 entry_loaded(struct entry *e, struct list *taken)
 {
     e->loading = false;
+    if (e->again) {
+        reread(e, taken);
+        return;
+    }
     if (e->list)                /* a change was faster, and is newer */
         list_unref(&taken);
     else if (taken)
@@ -180,6 +197,28 @@ entry_loaded(struct entry *e, struct list *taken)
     entry_pin(e);
     tell(e);
     entry_unpin(e);
+}
+
+void
+entry_reread(struct entry *e)
+{
+    e->loading = true;
+    e->again = true;
+    e->fresh = false;
+    mk_counter_add(e->lane->blocking->loads, 1);
+    sql_load(e);
+}
+
+void
+entries_in_use(struct lane *lane, void (*fn)(struct entry *e, void *arg), void *arg)
+{
+    forget_some(lane, 0);
+    for (size_t i = 0; i < lane->bucket_count; i++) {
+        for (struct entry *e = lane->buckets[i]; e; e = e->next) {
+            if (e->list && !e->loading)
+                fn(e, arg);
+        }
+    }
 }
 
 /* -- changes --------------------------------------------------------------------------------- */
@@ -197,6 +236,7 @@ take_over(void *arg)
     struct entry *e = entry_find(lane_here(u->blocking), u->account);
 
     if (e) {
+        e->fresh = true;
         set_list(e, list_ref(u->list));
         entry_pin(e);
         tell(e);

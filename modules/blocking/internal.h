@@ -42,6 +42,8 @@ struct entry {
     uint64_t hash;
     unsigned pins;              /* sessions and requests: it cannot be forgotten */
     bool loading;
+    bool again;                 /* what is being read takes the place of the list */
+    bool fresh;                 /* a change came meanwhile, and is newer */
     struct mk_jid *account;     /* bare */
     struct list *list;          /* NULL: not read yet */
     struct waiter *first, **last;
@@ -55,6 +57,7 @@ struct lane {
     size_t hand;                /* where forgetting goes on */
     size_t blockers;            /* entries whose list is not empty */
     bool open;                  /* presence of our own goes to whomever */
+    struct again *again;
 };
 
 struct blocking {
@@ -106,6 +109,15 @@ void entry_unpin(struct entry *e);
 /* fn(list) at once or when it has been read. */
 void entry_ask(struct entry *e, entry_fn fn, void *arg);
 void entry_loaded(struct entry *e, struct list *taken);     /* from sql.c; NULL: failed */
+/* It is read anew; again_read is told. */
+void entry_reread(struct entry *e);
+/* fn for all that somebody uses and that were read; the rest is forgotten. */
+void entries_in_use(struct lane *lane, void (*fn)(struct entry *e, void *arg), void *arg);
+
+/* again.c: lists are read anew when nodes were apart */
+int again_init(struct blocking *b) MK_NODISCARD;
+void again_free(struct blocking *b);
+void again_read(struct entry *e, bool ok);
 /* All workers that know this account take the list over. Any worker. */
 void list_publish(struct blocking *b, const struct mk_jid *account, struct list *list);
 void cache_init(struct blocking *b);

@@ -43,11 +43,16 @@ member_named(struct cets *c, const char *name)
 }
 
 static void
-tell_event(const char *event, const char *name)
+tell_event(const char *event, const char *name, const struct peer_view *v)
 {
     struct mk_event_node ev = {.size = sizeof(ev)};
 
     snprintf(ev.name, sizeof(ev.name), "%s", name);
+    if (v) {
+        ev.number = v->number;
+        ev.apart = v->apart;
+        ev.records = v->records;
+    }
     mk_publish(NULL, event, &ev, sizeof(ev));
 }
 
@@ -159,7 +164,7 @@ say_when_ready(void *arg)
     ready = c->joined && replica_ready(c->replica);
     for (const struct mk_table *t = c->tables; ready && t; t = t->next) {
         records += mk_store_count(t->store);
-        tell_event("table_in_sync", replica_table_name(c->replica, t->index));
+        tell_event("table_in_sync", replica_table_name(c->replica, t->index), NULL);
     }
     pthread_mutex_unlock(&c->lock);
     if (!ready)
@@ -192,7 +197,8 @@ note_peer(struct cets *c, enum replica_note what, struct peer *peer)
         mk_log(c->module, MK_LOG_INFO, "cets.joined", "node '%s' (number %u) joined after %llu ms: %zu records of its own",
                v.name, v.number, (unsigned long long)(mk_now_ms() - v.connected), v.records);
         compare_with(c, &v);
-        tell_event("node_joined", v.name);
+        tell_event("node_joined", v.name, &v);
+        replica_peer_met(peer);
         mk_defer(c->module, say_when_ready, c);     /* not under the lock */
         break;
     case REPLICA_SUSPECTED:
@@ -205,7 +211,8 @@ note_peer(struct cets *c, enum replica_note what, struct peer *peer)
                what == REPLICA_LEFT ? "node '%s' left" : "node '%s' is gone: its records are dropped",
                v.name);
         messages_gone(c, peer);
-        tell_event("node_left", v.name);
+        v.apart = what == REPLICA_GONE;
+        tell_event("node_left", v.name, &v);
         break;
     default:
         break;
@@ -365,6 +372,26 @@ expect_members(struct cets *c)
     mk_free(names);
 }
 
+static bool
+is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0 || strncmp(address, "localhost:", 10) == 0;
+}
+
+/* The usual mistake of the first cluster of several machines: `listen` was left as it is. */
+static void
+take_own_address(struct cets *c, const char *address)
+{
+    const struct cets_conf *conf = mk_module_conf(c->module, NULL);
+
+    if (strcmp(c->own_address, address) == 0)
+        return;
+    snprintf(c->own_address, sizeof(c->own_address), "%s", address);
+    if (is_loopback(conf->listen) && !is_loopback(address))
+        mk_log(c->module, MK_LOG_WARN, "cets.listen",
+               "other nodes are told to reach this one at %s, but it listens on '%s' only: set 'listen'", address, conf->listen);
+}
+
 /* The discovery's list. Whoever is linked stays a member of ours, listed or not: a database tears nothing apart. */
 static void
 on_discovered(const struct mk_discovered *nodes, size_t count, uint32_t own, void *arg)
@@ -392,7 +419,7 @@ on_discovered(const struct mk_discovered *nodes, size_t count, uint32_t own, voi
         if (strcmp(nodes[i].name, mk_server_node()) != 0)
             take_member(c, &nodes[i]);
         else
-            snprintf(c->own_address, sizeof(c->own_address), "%s", nodes[i].address);
+            take_own_address(c, nodes[i].address);
     }
     for (size_t i = 0; i < c->member_count; i++) {
         if (c->members[i].kept)
@@ -713,7 +740,7 @@ static const struct mk_option options[] = {
     MK_OPTION_SIZE(struct cets_conf, log_max, "256M", "64K", "64G", 0,
                    "operations kept for a slow node before it gets a full copy instead"),
     MK_OPTION_SIZE(struct cets_conf, queue_max, "64M", "64K", "16G", 0,
-                   "bytes of requests that may wait for one node; more are refused"),
+                   "bytes of requests that may wait for one node; more are refused, news for all nodes at twice as many"),
     MK_OPTION_END};
 
 MK_MODULE(.name = "cets", .version = "1.0",

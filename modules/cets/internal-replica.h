@@ -49,6 +49,7 @@ struct peer {
     /* What it has of us. */
     uint64_t acked;
     bool has_all;               /* it said that it is complete */
+    bool apart;                 /* one of us gave the other up since it joined last */
 };
 
 struct link {

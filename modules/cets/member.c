@@ -45,6 +45,7 @@ peer_forget(struct replica *r, struct peer *p, enum replica_note why)
         link_close(r, link, "the node is gone");
     }
     r->losing = why == REPLICA_GONE;
+    p->apart |= r->losing;
     while (p->records.first) {
         struct mk_entry *e = p->records.first;
 
@@ -465,7 +466,13 @@ replica_peer_view(const struct peer *p, struct peer_view *out)
     *out = (struct peer_view){.name = p->name, .number = p->number, .incarnation = p->incarnation,
                               .state = p->state, .records = p->records.count, .applied = p->applied,
                               .acked = p->acked, .link = p->link, .info = {p->info, p->info_len},
-                              .connected = p->connected};
+                              .connected = p->connected, .apart = p->apart};
+}
+
+void
+replica_peer_met(struct peer *p)
+{
+    p->apart = false;
 }
 
 void

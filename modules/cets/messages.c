@@ -638,9 +638,9 @@ refuse(struct mk_cluster_channel *channel, mk_cluster_done_fn done, void *arg, e
     item_over(item, result);
 }
 
-/* Puts a request into a queue; refused when that is full. Under the lock. */
+/* Puts a request into a queue; refused when that has `times` as much as may wait. Under the lock. */
 static struct item *
-request(struct mk_cluster_channel *channel, struct queue *q, struct mk_str data,
+request(struct mk_cluster_channel *channel, struct queue *q, struct mk_str data, unsigned times,
         mk_cluster_done_fn done, void *arg)
 {
     struct cets *c = channel->cets;
@@ -648,7 +648,7 @@ request(struct mk_cluster_channel *channel, struct queue *q, struct mk_str data,
     uint32_t id = htole32(channel->id);
     struct item *item;
 
-    if (q->bytes + data.len > conf->queue_max || data.len > MK_CLUSTER_DATA_MAX) {
+    if (q->bytes + data.len > times * conf->queue_max || data.len > MK_CLUSTER_DATA_MAX) {
         mk_counter_add(c->count.full, 1);
         refuse(channel, done, arg, MK_CLUSTER_FULL);
         return NULL;
@@ -677,7 +677,7 @@ svc_send_told(struct mk_cluster_channel *channel, uint32_t node, struct mk_str d
     pthread_mutex_lock(&c->lock);
     q = queue_of_number(c, node);
     if (q) {
-        item = request(channel, q, data, done, arg);
+        item = request(channel, q, data, 1, done, arg);
         if (item)
             item->came = came;
     } else {
@@ -722,6 +722,7 @@ one_of_all(enum mk_cluster_result result, struct mk_str answer, void *arg)
     mk_free(round);
 }
 
+/* News of what has changed: nobody would tell that node again. Stanzas, which others can do without, leave room for it. */
 static void
 svc_send_all(struct mk_cluster_channel *channel, struct mk_str data, mk_cluster_done_fn done,
              void *arg)
@@ -737,7 +738,7 @@ svc_send_all(struct mk_cluster_channel *channel, struct mk_str data, mk_cluster_
     for (struct queue *q = c->queues; q; q = q->next) {
         if (round)
             round->left++;
-        request(channel, q, data, round ? one_of_all : NULL, round);
+        request(channel, q, data, 2, round ? one_of_all : NULL, round);
     }
     if (round)
         refuse(channel, one_of_all, round, MK_CLUSTER_ANSWERED);

@@ -273,6 +273,9 @@ state_receive(struct replica *r, struct link *link, struct reader *in)
         return -1;
     if (incarnation == r->config.incarnation && applied >= r->log.next)
         return -1;
+    /* It has forgotten us, though we have not forgotten it. */
+    if (applied < link->peer->acked)
+        link->peer->apart = true;
     link_start(r, link, incarnation == r->config.incarnation && complete, applied);
     return 0;
 }

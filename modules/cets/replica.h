@@ -91,6 +91,7 @@ struct peer_view {
     struct link *link;          /* NULL: none */
     struct mk_str info;         /* what it showed */
     uint64_t connected;         /* ms: when its last link stood */
+    bool apart;                 /* one of us gave the other up since it joined last */
 };
 
 struct replica_counts {
@@ -154,6 +155,8 @@ uint64_t replica_lag(const struct replica *r);
 uint64_t replica_seq(const struct replica *r);
 struct peer *replica_peer_next(const struct replica *r, const struct peer *after);
 void replica_peer_view(const struct peer *peer, struct peer_view *out);
+/* It has joined, and everybody was told whether we were apart. */
+void replica_peer_met(struct peer *peer);
 /* The peer that has this number and is not gone; NULL: none. */
 struct peer *replica_peer_of(const struct replica *r, uint16_t number);
 struct replica_counts replica_counts(const struct replica *r);

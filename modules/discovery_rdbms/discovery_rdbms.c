@@ -39,7 +39,7 @@ struct discovery {
     const struct mk_rdbms *db;
     struct mk_discovery service;
     struct {
-        struct mk_sql_stmt *where, *read, *beat, *insert, *move, *foreign, *expire, *leave;
+        struct mk_sql_stmt *where, *read, *beat, *insert, *foreign, *holder, *expire, *leave;
     } sql;
     struct mk_counter failures;
     /* of the join */
@@ -49,9 +49,11 @@ struct discovery {
     void *arg;
     struct mk_timer *timer;
     uint32_t number;            /* 0: none yet */
+    uint32_t last_number;       /* that it had when its row was lost */
     uint64_t fast_until;
     uint64_t contact_since;     /* when the database began to answer; 0: it does not */
     const char *trouble;        /* atomic */
+    bool name_taken;            /* atomic; a living node of another cluster has our name */
     struct member *members;
     size_t count;
     bool leaving;
@@ -119,10 +121,12 @@ forget_members(struct discovery *d)
     d->count = 0;
 }
 
+/* After an outage all rows are old, and nobody is dead for that: they have the time of two looks to write again. */
 static void
 keep_members(struct discovery *d, struct mk_sql_result *result)
 {
     const struct conf *conf = mk_module_conf(d->module, NULL);
+    bool early = mk_now_ms() - d->contact_since < 2 * conf->interval;
 
     forget_members(d);
     d->members = mk_zalloc((d->db->rows(result) + 1) * sizeof(*d->members));
@@ -132,7 +136,7 @@ keep_members(struct discovery *d, struct mk_sql_result *result)
         m->name = mk_str_dup(d->db->get_text(result, 0));
         m->number = (uint32_t)d->db->get_int(result, 1);
         m->address = mk_str_dup(d->db->get_text(result, 2));
-        m->fresh = d->db->get_int(result, 3) * 1000 < (int64_t)conf->expire;
+        m->fresh = early || d->db->get_int(result, 3) * 1000 < (int64_t)conf->expire;
     }
 }
 
@@ -147,15 +151,24 @@ own_row(struct discovery *d)
 }
 
 /* Rows count even when they are old: who wrote one may be alive while the database was not. */
+static bool
+is_free(const struct discovery *d, uint32_t number)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->members[i].number == number)
+            return false;
+    }
+    return true;
+}
+
+/* A node that runs and whose row was lost must have its own again: with another it could not go on. */
 static uint32_t
 free_number(const struct discovery *d)
 {
+    if (d->last_number && is_free(d, d->last_number))
+        return d->last_number;
     for (uint32_t n = 1; n <= MK_NODE_NUMBER_MAX; n++) {
-        bool used = false;
-
-        for (size_t i = 0; i < d->count; i++)
-            used |= d->members[i].number == n;
-        if (!used)
+        if (is_free(d, n))
             return n;
     }
     return 0;
@@ -191,6 +204,7 @@ on_beat(struct mk_sql_result *result, void *arg)
     if (d->db->affected(result) == 0) {
         /* Somebody took us for dead. The number stays ours if nobody has it. */
         mk_log(d->module, MK_LOG_WARN, "discovery.expired", "this node's row was gone; it is written again");
+        d->last_number = d->number;
         d->number = 0;
         look(d);
         return;
@@ -200,14 +214,41 @@ on_beat(struct mk_sql_result *result, void *arg)
 }
 
 static void
+set_name_taken(struct discovery *d, bool taken)
+{
+    __atomic_store_n(&d->name_taken, taken, __ATOMIC_RELEASE);
+}
+
+/* Was it the number that another node took in this moment, or the name, that a node of another cluster has? */
+static void
+on_holder(struct mk_sql_result *result, void *arg)
+{
+    struct discovery *d = arg;
+
+    if (!went_well(d, result)) {
+        next_look(d, pause_of(d));
+    } else if (!d->db->next(result)) {
+        set_name_taken(d, false);
+        next_look(d, 1 + (uint64_t)rand() % FAST_MS);
+    } else {
+        if (!d->name_taken)
+            mk_log(d->module, MK_LOG_ERROR, "discovery.name_taken",
+                   "cluster '%.*s' in the same database has a node '%s' as well: names of nodes must differ, "
+                   "and this one waits until that is gone", MK_STR_ARG(d->db->get_text(result, 0)), d->name);
+        set_name_taken(d, true);
+        next_look(d, pause_of(d));
+    }
+}
+
+static void
 on_registered(struct mk_sql_result *result, void *arg)
 {
     struct discovery *d = arg;
 
     if (d->db->status(result) == MK_SQL_DUPLICATE) {
-        /* Another node took the number in this moment. */
         d->number = 0;
-        next_look(d, 1 + (uint64_t)rand() % FAST_MS);
+        mk_sql_exec(d->db, d->sql.holder, "discovery", on_holder, d, MK_SQL_V_CSTR(d->name),
+                    MK_SQL_V_CSTR(d->cluster));
         return;
     }
     if (!went_well(d, result)) {
@@ -215,6 +256,7 @@ on_registered(struct mk_sql_result *result, void *arg)
         next_look(d, pause_of(d));
         return;
     }
+    set_name_taken(d, false);
     d->fast_until = mk_now_ms() + FAST_FOR_MS;
     look(d);
 }
@@ -222,11 +264,13 @@ on_registered(struct mk_sql_result *result, void *arg)
 static void
 register_node(struct discovery *d)
 {
+    const struct conf *conf = mk_module_conf(d->module, NULL);
     struct member *own = own_row(d);
     struct mk_sql_batch *batch = d->db->batch(d->db->self, d->module);
 
     d->number = own ? own->number : free_number(d);
-    mk_sql_add(d->db, batch, d->sql.foreign, MK_SQL_V_CSTR(d->name), MK_SQL_V_CSTR(d->cluster));
+    mk_sql_add(d->db, batch, d->sql.foreign, MK_SQL_V_CSTR(d->name), MK_SQL_V_CSTR(d->cluster),
+               MK_SQL_V_INT((int64_t)conf->expire / 1000));
     if (own)
         mk_sql_add(d->db, batch, d->sql.beat, MK_SQL_V_CSTR(d->address), MK_SQL_V_CSTR(d->name),
                    MK_SQL_V_CSTR(d->cluster));
@@ -365,7 +409,11 @@ svc_leave(void *self, void (*done)(void *arg), void *arg)
 static const char *
 svc_trouble(void *self)
 {
-    return __atomic_load_n(&((struct discovery *)self)->trouble, __ATOMIC_ACQUIRE);
+    struct discovery *d = self;
+
+    if (__atomic_load_n(&d->name_taken, __ATOMIC_ACQUIRE))
+        return "another cluster has a node of this name";
+    return __atomic_load_n(&d->trouble, __ATOMIC_ACQUIRE);
 }
 
 /* -- life cycle ----------------------------------------------------------------------------- */
@@ -401,8 +449,10 @@ prepare_all(struct discovery *d)
                           ", address = ? WHERE node_name = ? AND cluster_name = ?");
     d->sql.insert = prepare(d, "INSERT INTO discovery_nodes (cluster_name, node_name, node_num, address, "
                                "updated_timestamp) VALUES (?, ?, ?, ?, ", ")");
-    d->sql.foreign = db->prepare(db->self, d->module,
-                                 "DELETE FROM discovery_nodes WHERE node_name = ? AND cluster_name <> ?");
+    d->sql.foreign = prepare(d, "DELETE FROM discovery_nodes WHERE node_name = ? AND cluster_name <> ? "
+                                "AND updated_timestamp < ", " - ?");
+    d->sql.holder = db->prepare(db->self, d->module,
+                                "SELECT cluster_name FROM discovery_nodes WHERE node_name = ? AND cluster_name <> ?");
     d->sql.expire = prepare(d, "DELETE FROM discovery_nodes WHERE cluster_name = ? AND node_name <> ? "
                                "AND updated_timestamp < ", " - ?");
     d->sql.leave = db->prepare(db->self, d->module,

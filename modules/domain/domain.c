@@ -54,6 +54,7 @@ prepare_settings(struct domain *self)
         db->self, m, "UPDATE domain_settings SET status = ? WHERE domain = ? AND status <> 2");
     self->sql.begin_remove = db->prepare(
         db->self, m, "UPDATE domain_settings SET status = 2 WHERE domain = ? AND host_type = ?");
+    self->sql.interrupted = db->prepare(db->self, m, "SELECT domain FROM domain_settings WHERE status = 2 ORDER BY domain LIMIT 1000");
     self->sql.remove = db->prepare(db->self, m, "DELETE FROM domain_settings WHERE domain = ? AND status = 2");
     self->sql.admin = db->prepare(db->self, m, "SELECT pass_details FROM domain_admins WHERE domain = ?");
     self->sql.set_admin = db->prepare(

@@ -29,7 +29,7 @@ struct domain {
     struct mk_auth_backends auth;
     struct {
         struct mk_sql_stmt *last_event, *page, *events, *event, *clean;
-        struct mk_sql_stmt *select, *of_type, *all, *insert, *set_status, *begin_remove, *remove, *event_of;
+        struct mk_sql_stmt *select, *of_type, *all, *insert, *set_status, *begin_remove, *remove, *event_of, *interrupted;
         struct mk_sql_stmt *admin, *set_admin, *remove_admin;
     } sql;
     bool loaded;                            /* atomic: all domains are known here */
@@ -37,6 +37,7 @@ struct domain {
     /* sync.c, on the first worker */
     struct mk_timer *poll_timer, *clean_timer, *retry;
     bool busy;
+    bool resumed;                           /* interrupted removals were looked for */
     int64_t last_event;                     /* the highest number that was seen */
     int64_t clean_before;
     uint64_t last_good;                     /* ms: when the database answered last */
@@ -66,6 +67,9 @@ void fail_sql(struct domain *self, struct mk_gql_field *f, const struct mk_sql_r
 /* -- removal.c: the accounts of a domain that is not served any more, then its rows; fn(ok, arg) on this worker */
 typedef void (*removal_fn)(bool ok, void *arg);
 void removal_run(struct domain *self, const char *domain, removal_fn fn, void *arg);
+
+/* -- resume.c: removals that a node which is gone has left unfinished; once, on the first worker */
+void resume_look(struct domain *self);
 
 /* -- admins.c: the administrators of domains */
 void admins_set_password(struct mk_gql_field *f, void *arg);

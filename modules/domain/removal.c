@@ -2,7 +2,7 @@
 /* Copyright (c) 2026 the Meerkat authors */
 /*
  * What is left of a domain that is not served any more: its accounts, each with all that modules keep for it, then the domain's own rows. When
- * it is interrupted the domain stays in status DELETING, and the same request goes on with it.
+ * it is interrupted the domain stays in status DELETING, and the next node that starts (resume.c), or the same request, goes on with it.
  */
 #include "config.h"
 
@@ -111,9 +111,8 @@ on_page(enum mk_auth_result result, const struct mk_str *users, size_t count, vo
 
 /* What was removed is not in the next page. */
 static void
-next_page(void *arg)
+list_page(struct removal *r)
 {
-    struct removal *r = arg;
     const struct mk_auth *auth;
 
     while ((auth = mk_auth_nth(&r->self->auth, r->backend)) &&
@@ -123,6 +122,29 @@ next_page(void *arg)
         auth->list(auth->self, r->host, MK_STR(""), PAGE, on_page, r);
     else
         remove_rows(r);
+}
+
+static void
+on_status(struct mk_sql_result *result, void *arg)
+{
+    struct removal *r = arg;
+    const struct mk_rdbms *db = r->self->db;
+
+    if (db->status(result) != MK_SQL_OK)
+        finish(r, false);
+    else if (!db->next(result) || db->get_int(result, 1) != STATUS_DELETING)
+        finish(r, true);
+    else
+        list_page(r);
+}
+
+/* Two nodes may be at it. When the other has done it all, and the domain is there again, its new accounts are not ours to remove. */
+static void
+next_page(void *arg)
+{
+    struct removal *r = arg;
+
+    mk_sql_exec(r->self->db, r->self->sql.select, r->domain, on_status, r, MK_SQL_V_CSTR(r->domain));
 }
 
 /*

@@ -190,8 +190,10 @@ end_round(struct round *r, bool ok)
     round_clear(r);
     mk_free(r);
     self->busy = false;
-    if (ok)
+    if (ok) {
         __atomic_store_n(&self->loaded, true, __ATOMIC_RELEASE);
+        resume_look(self);
+    }
     serve(self);
     if (self->next_first)
         self->begin(self);

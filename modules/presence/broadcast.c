@@ -16,6 +16,7 @@ struct broadcast {
     enum mk_verdict verdict;
     bool done;
     int8_t priority;
+    uint32_t node;                      /* it goes to this one only; 0: to all */
 };
 
 struct own *
@@ -341,11 +342,83 @@ broadcast_on_unbound(struct mk_ev_session *ev, void *arg)
     mk_stanza_unref(&st);
 }
 
-/* -- resources of a node that died ---------------------------------------------------------------- */
+/* -- nodes that die, and nodes that are back ------------------------------------------------------ */
 
 #define LOST_AT_ONCE 32u
 
 static void lost_go_on(struct presence *p);
+
+struct visit {
+    const struct broadcast *b;
+    const struct mk_jid *contact;
+};
+
+static bool
+visit_resource(const struct mk_resource *r, void *arg)
+{
+    const struct visit *v = arg;
+    struct mk_jid *full;
+
+    if (r->node != v->b->node || !(r->flags & MK_RESOURCE_AVAILABLE))
+        return true;
+    full = mk_jid_with_resource(v->contact, r->resource);
+    if (full)
+        send_copy(v->b->stanza, full);
+    mk_jid_unref(&full);
+    return true;
+}
+
+static void
+visit_contact(const struct broadcast *b, const struct mk_jid *contact)
+{
+    const struct mk_sessions *sessions = b->presence->sessions;
+    struct visit v = {b, contact};
+
+    sessions->each(sessions->self, contact, visit_resource, &v);
+}
+
+/* Who sees us at that node was told that we had gone. */
+static void
+visit_node(const struct broadcast *b, const struct mk_roster_item *items, size_t count)
+{
+    struct own *own = own_of(b->presence, b->session);
+    struct mk_jid *account;
+
+    if (is_over(b->presence, b->session) || !own || own->last != b->stanza)
+        return;         /* newer presence went to all */
+    account = mk_jid_bare_new(mk_stanza_from(b->stanza));
+    visit_contact(b, account);
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].subscription & MK_SUB_FROM)
+            visit_contact(b, items[i].jid);
+    }
+    mk_jid_unref(&account);
+}
+
+static bool
+is_resource(const struct mk_resource *r, void *arg)
+{
+    struct mk_str *resource = arg;
+
+    if (!mk_str_eq(r->resource, *resource))
+        return true;
+    *resource = (struct mk_str){0};
+    return false;
+}
+
+/* Its node may be back, or it may be at another. */
+static bool
+is_back(const struct broadcast *b)
+{
+    const struct mk_jid *jid = mk_stanza_from(b->stanza);
+    const struct mk_sessions *sessions = b->presence->sessions;
+    struct mk_jid *account = mk_jid_bare_new(jid);
+    struct mk_str resource = mk_jid_resource(jid);
+
+    sessions->each(sessions->self, account, is_resource, &resource);
+    mk_jid_unref(&account);
+    return resource.len == 0;
+}
 
 static void
 on_roster_of_lost(enum mk_roster_result result, const struct mk_roster_item *items, size_t count,
@@ -354,7 +427,11 @@ on_roster_of_lost(enum mk_roster_result result, const struct mk_roster_item *ite
     struct broadcast *b = arg;
     struct presence *p = b->presence;
 
-    with_roster(b, result, items, count);
+    (void)result;
+    if (b->node)
+        visit_node(b, items, count);
+    else if (!is_back(b))
+        send_to_all(b, items, count);
     broadcast_free(b);
     p->lost[mk_worker_index(mk_worker_self())].under_way--;
     lost_go_on(p);
@@ -379,20 +456,69 @@ lost_go_on(struct presence *p)
     q->running = false;
 }
 
-void
-broadcast_on_lost(struct mk_ev_resource_lost *ev, void *arg)
+static void
+lost_add(struct presence *p, struct broadcast *b)
 {
-    struct presence *p = arg;
     struct lost_queue *q = &p->lost[mk_worker_index(mk_worker_self())];
-    struct mk_stanza *st = mk_stanza_new(MK_PRESENCE, MK_TYPE_UNAVAILABLE, ev->jid, NULL, NULL, NULL);
-    struct broadcast *b = broadcast_new(p, NULL, st, 0);
 
-    mk_stanza_unref(&st);
     if (!q->first)
         q->last = &q->first;
     *q->last = b;
     q->last = &b->next;
+}
+
+void
+broadcast_on_lost(struct mk_ev_resource_lost *ev, void *arg)
+{
+    struct presence *p = arg;
+    struct mk_stanza *st = mk_stanza_new(MK_PRESENCE, MK_TYPE_UNAVAILABLE, ev->jid, NULL, NULL, NULL);
+
+    lost_add(p, broadcast_new(p, NULL, st, 0));
+    mk_stanza_unref(&st);
     lost_go_on(p);
+}
+
+struct back {
+    struct presence *presence;
+    uint32_t node;
+};
+
+static void
+greet(struct mk_session *s, void *arg)
+{
+    const struct back *back = arg;
+    struct own *own = own_of(back->presence, s);
+    struct broadcast *b;
+
+    if (!own || !own->last)
+        return;
+    b = broadcast_new(back->presence, s, own->last, own->priority);
+    b->node = back->node;
+    lost_add(back->presence, b);
+}
+
+/* A node is back that one of us had taken for dead, with its users: there too everybody does the same. */
+static void
+on_joined(const char *event, const void *payload, void *arg)
+{
+    const struct mk_event_node *ev = payload;
+    struct back back = {arg, ev->number};
+
+    (void)event;
+    if (!ev->apart || ev->records == 0)
+        return;
+    mk_session_each(greet, &back);
+    lost_go_on(arg);
+}
+
+int
+broadcast_init(struct presence *p)
+{
+    for (size_t i = 0; i < mk_worker_count(); i++) {
+        if (mk_subscribe(p->module, "node_joined", mk_worker_nth(i), on_joined, p) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 void

@@ -35,7 +35,7 @@ struct presence {
 
 struct broadcast;
 
-/* Resources of a node that died, whose contacts are to be told; not all at once, for rosters must be read. */
+/* Resources of a node that died, or sessions that a node which is back is to hear of; not all at once, for rosters must be read. */
 struct lost_queue {
     struct broadcast *first, **last;
     unsigned under_way;
@@ -55,6 +55,7 @@ struct own {
 enum mk_verdict broadcast_on_send(struct presence *p, struct mk_ev_user *ev);
 void broadcast_on_unbound(struct mk_ev_session *ev, void *arg);
 void broadcast_on_lost(struct mk_ev_resource_lost *ev, void *arg);
+int broadcast_init(struct presence *p) MK_NODISCARD;
 void broadcast_release(struct presence *p);
 struct own *own_of(struct presence *p, const struct mk_session *s);
 /* The same, made when there is none yet. */

@@ -53,7 +53,7 @@ register_handlers(struct presence *p)
         mk_on(m, session_unbound, MK_PRIO_NORMAL, broadcast_on_unbound, p) < 0 ||
         mk_on(m, resource_lost, MK_PRIO_NORMAL, broadcast_on_lost, p) < 0)
         return -1;
-    if (travel_register(p) < 0)
+    if (travel_register(p) < 0 || broadcast_init(p) < 0)
         return -1;
     return p->roster ? mk_on(m, roster_changed, MK_PRIO_NORMAL, subscription_on_roster, p) : 0;
 }

@@ -89,7 +89,7 @@ change_loaded(struct op *op, struct snapshot *taken)
         e->busy = false;
         op->reload = false;
     } else {
-        if (op->reload)
+        if (op->reload && !op->perhaps)
             entry_set(e, NULL);
         op_fail(op, MK_ROSTER_UNAVAILABLE);
     }
@@ -187,8 +187,8 @@ change_ask(struct entry *e, const struct mk_jid *contact, enum mk_roster_why why
     mk_post(e->roster->module, entry_home(e), arrive, op);
 }
 
-void
-change_reload(struct entry *e, mk_roster_item_fn fn, void *arg)
+static void
+reload(struct entry *e, bool perhaps, mk_roster_item_fn fn, void *arg)
 {
     struct op *op = mk_zalloc(sizeof(*op));
 
@@ -196,7 +196,20 @@ change_reload(struct entry *e, mk_roster_item_fn fn, void *arg)
     op->changed = fn;
     op->arg = arg;
     op->reload = true;
+    op->perhaps = perhaps;
     mk_post(e->roster->module, entry_home(e), arrive, op);
+}
+
+void
+change_reload(struct entry *e, mk_roster_item_fn fn, void *arg)
+{
+    reload(e, false, fn, arg);
+}
+
+void
+change_reread(struct entry *e, mk_roster_item_fn fn, void *arg)
+{
+    reload(e, true, fn, arg);
 }
 
 void

@@ -62,6 +62,7 @@ struct roster {
     } sql;
     struct mk_counter loads, changes, failures, refused;
     struct mk_gauge entries;
+    struct again *again;        /* by worker */
     struct shard shards[SHARDS];
 };
 
@@ -77,6 +78,7 @@ struct op {
     enum mk_roster_decision decision;
     struct mk_roster_item item; /* as it is to be */
     bool reload;                /* another node may have changed what is stored: read it first */
+    bool perhaps;               /* nobody has said so: what cannot be read stays in force */
 };
 
 /* cache.c */
@@ -100,11 +102,17 @@ void change_ask(struct entry *e, const struct mk_jid *contact, enum mk_roster_wh
 void change_read(struct entry *e, mk_roster_item_fn fn, void *arg);
 /* Another node has changed what is stored. */
 void change_reload(struct entry *e, mk_roster_item_fn fn, void *arg);
+/* Another node may have. */
+void change_reread(struct entry *e, mk_roster_item_fn fn, void *arg);
 /* The account was removed, and its rows; `known` false: perhaps. */
 void change_forget(struct roster *r, const struct mk_jid *account, bool known);
 /* From sql.c. `taken` NULL: the roster cannot be read. */
 void change_loaded(struct op *op, struct snapshot *taken);
 void change_stored(struct op *op, enum mk_roster_result result);
+
+/* again.c */
+int again_init(struct roster *r) MK_NODISCARD;
+void again_free(struct roster *r);
 
 /* sql.c */
 void sql_prepare(struct roster *r);

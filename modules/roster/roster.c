@@ -52,7 +52,7 @@ init(struct mk_module *m, struct mk_error *err)
     define_metrics(m, r);
     r->changed = mk_define_roster_changed(m, NULL, NULL);
     if (mk_slot_register(m, MK_SLOT_SESSION, session_gone, &r->slot) < 0 || client_register(r) < 0 ||
-        mk_on(m, account_remove, MK_PRIO_NORMAL, farewell_on_remove, r) < 0 || port_init(r) < 0)
+        mk_on(m, account_remove, MK_PRIO_NORMAL, farewell_on_remove, r) < 0 || port_init(r) < 0 || again_init(r) < 0)
         return mk_fail(err, "cannot register the handlers of roster");
     if (api_init(r, err) < 0)
         return -1;
@@ -74,6 +74,7 @@ unload(struct mk_module *m)
 {
     struct roster *r = mk_module_get(m);
 
+    again_free(r);
     cache_free(r);
     mk_free(r);
 }

@@ -49,14 +49,28 @@ on_came(void *arg)
     mk_safety_unref(&j->safety);
 }
 
+/* The session is still there, so to route it anew would bring it here again. Its sender may. */
+static void
+no_room(struct journey *j)
+{
+    if (mk_stanza_kind(j->stanza) == MK_PRESENCE)
+        router_count(j->router, DROPPED);
+    else
+        router_reply(j->router, j->stanza, MK_ERR_RESOURCE_CONSTRAINT, "too much waits for the receiver's node");
+}
+
 static void
 on_end(enum mk_cluster_result result, struct mk_str answer, void *arg)
 {
     struct journey *j = arg;
 
     if ((result != MK_CLUSTER_ANSWERED || answer.len) && mk_stanza_given_up(j->stanza)) {
-        mk_counter_add(j->router->returned, 1);
-        mk_undelivered(j->session, j->stanza);
+        if (result == MK_CLUSTER_FULL) {
+            no_room(j);
+        } else {
+            mk_counter_add(j->router->returned, 1);
+            mk_undelivered(j->session, j->stanza);
+        }
     }
     mk_safety_unref(&j->safety);
     mk_stanza_unref(&j->stanza);

@@ -188,10 +188,63 @@ on_resource(const struct mk_resource *r, void *arg)
     return true;
 }
 
+static void
+tell_sessions(struct vcard *self, const struct mk_jid *account, const struct avatar *a)
+{
+    struct change c = {self, *a};
+
+    self->sessions->each(self->sessions->self, account, on_resource, &c);
+}
+
+/* What nodes tell each other: the kind, the hash, the account. */
+static void
+on_news(struct mk_cluster_call *call, uint32_t node, struct mk_str data, void *arg)
+{
+    struct vcard *self = arg;
+    struct avatar a = {0};
+    struct mk_jid *account = NULL;
+
+    (void)node;
+    if (data.len > 1 + sizeof(a.sha1)) {
+        a.kind = (unsigned char)data.p[0] <= AVATAR_PHOTO ? (uint8_t)data.p[0] : AVATAR_NONE;
+        memcpy(a.sha1, data.p + 1, sizeof(a.sha1));
+        account = mk_jid_parse((struct mk_str){data.p + 1 + sizeof(a.sha1), data.len - 1 - sizeof(a.sha1)});
+    }
+    if (account)
+        tell_sessions(self, account, &a);
+    mk_jid_unref(&account);
+    self->cluster->answer(call, (struct mk_str){0});
+}
+
+/* All nodes: the record of a session that has just begun elsewhere may not be here yet. */
+static void
+tell_nodes(struct vcard *self, const struct mk_jid *account, const struct avatar *a)
+{
+    struct mk_buf news = {0};
+
+    mk_buf_add_byte(&news, (char)a->kind);
+    mk_buf_add(&news, a->sha1, sizeof(a->sha1));
+    mk_buf_add_str(&news, mk_jid_bare(account));
+    self->cluster->send_all(self->news, mk_buf_str(&news), NULL, NULL);
+    mk_buf_release(&news);
+}
+
 void
 avatar_changed(struct vcard *self, const struct mk_jid *account, const struct mk_node *vcard)
 {
-    struct change c = {self, avatar_of(vcard)};
+    struct avatar a = avatar_of(vcard);
 
-    self->sessions->each(self->sessions->self, account, on_resource, &c);
+    tell_sessions(self, account, &a);
+    if (self->cluster)
+        tell_nodes(self, account, &a);
+}
+
+int
+avatar_init(struct vcard *self, struct mk_error *err)
+{
+    self->cluster = mk_cluster_get(self->module);
+    if (!self->cluster)
+        return 0;
+    self->news = self->cluster->channel(self->cluster->self, self->module, "vcard", on_news, self, err);
+    return self->news ? 0 : -1;
 }

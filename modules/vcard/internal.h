@@ -6,6 +6,7 @@
 
 #include <meerkat/auth.h>
 #include <meerkat/c2s.h>
+#include <meerkat/cluster.h>
 #include <meerkat/crypto.h>
 #include <meerkat/meerkat.h>
 #include <meerkat/rdbms.h>
@@ -24,6 +25,8 @@ struct vcard {
     struct mk_module *module;
     const struct mk_rdbms *db;
     const struct mk_sessions *sessions;
+    const struct mk_cluster *cluster;       /* NULL: one node */
+    struct mk_cluster_channel *news;
     struct mk_sql_stmt *select, *upsert, *index, *remove, *remove_index;
     struct mk_counter refused, added;
     unsigned slot;              /* of a session: struct avatar */
@@ -58,8 +61,9 @@ struct avatar {
 /* `vcard` NULL: there is none. */
 struct avatar avatar_of(const struct mk_node *vcard);
 enum mk_verdict avatar_on_presence(struct mk_ev_user *ev, void *arg);
-/* An account's picture is another one now: tells its sessions on this node. */
+/* An account's picture is another one now: tells its sessions on all nodes. Worker. */
 void avatar_changed(struct vcard *self, const struct mk_jid *account, const struct mk_node *vcard);
+int avatar_init(struct vcard *self, struct mk_error *err) MK_NODISCARD;
 
 /* -- search.c: the table vcard_search */
 #define SEARCH_FIELDS 11

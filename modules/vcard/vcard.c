@@ -258,7 +258,7 @@ init(struct mk_module *m, struct mk_error *err)
     if (!self->db || self->db->schema(self->db->self, m, migrations, err) < 0)
         return -1;
     self->sessions = mk_service_get(m, "sessions", MK_SESSIONS_ABI, err);
-    if (!self->sessions)
+    if (!self->sessions || avatar_init(self, err) < 0)
         return -1;
     prepare(self);
     self->refused = mk_counter_new(m, "vcard_refused_total", NULL,
@@ -294,5 +294,5 @@ unload(struct mk_module *m)
 MK_MODULE(.name = "vcard", .version = "1.0",
           .summary = "vCards (XEP-0054) and the picture's hash in presence (XEP-0153)",
           .depends = (const char *const[]){"rdbms", "router", "c2s", NULL},
-          .after = (const char *const[]){"auth", "graphql", NULL}, .options = options,
+          .after = (const char *const[]){"auth", "cluster", "graphql", NULL}, .options = options,
           .conf_size = sizeof(struct vcard_conf), .init = init, .start = start, .unload = unload);

@@ -980,6 +980,10 @@ main(int argc, char **argv)
 
         if (why) {
             printf("seed %llu: %s\n", (unsigned long long)seed, why);
+            printf("its history: ./dev sim --verbose --seeds 1 --first %llu", (unsigned long long)seed);
+            if (nodes)
+                printf(" --nodes %d", nodes);
+            putchar('\n');
             failures++;
             mk_free(why);
         }

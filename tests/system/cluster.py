@@ -47,7 +47,8 @@ class Cluster:
     def make(self, listen="127.0.0.1:0", link="127.0.0.1:0", args=()):
         """A node that is not started yet."""
         i = len(self.nodes)
-        text = MODULES.format(listen=listen, link=link, grace=self.grace, dead_after=self.dead_after) + self.more
+        text = MODULES.format(listen=listen, link=link, grace=self.grace, dead_after=self.dead_after)
+        text += self.more.replace("{listen}", listen)
         for module in re.findall(r"^\[(\w+)\]", self.more, re.M):
             text = re.sub(rf"^\[{module}\]\n(?:\w.*\n)*(?=[^\0]*^\[{module}\])", "", text, flags=re.M)
         node = support.Node(self.folder / f"n{i}", f"[meerkat]\nnode = n{i}\n" + text, kind="sqlite", args=args)

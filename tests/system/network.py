@@ -20,7 +20,10 @@ def setns(fd):
 
 
 class Network:
-    """A bridge in a namespace of its own, and `count` namespaces that hang on it; nothing else of the machine changes."""
+    """A bridge in a namespace of its own, and `count` namespaces that hang on it; nothing else of the machine changes. The hub has an address
+    too, for what all are to reach."""
+
+    HUB = "10.231.7.254"
 
     def __init__(self, count):
         self.hub = f"mk{os.getpid()}-hub"
@@ -29,6 +32,7 @@ class Network:
         try:
             self.make(self.hub)
             self.inside(self.hub, "ip", "link", "add", "br0", "type", "bridge")
+            self.inside(self.hub, "ip", "address", "add", f"{self.HUB}/24", "dev", "br0")
             self.inside(self.hub, "ip", "link", "set", "br0", "up")
             for i, name in enumerate(self.names):
                 self.make(name)
@@ -55,10 +59,10 @@ class Network:
         return ("ip", "netns", "exec", self.names[i])
 
     @contextlib.contextmanager
-    def enter(self, i):
-        """Sockets that are made inside belong to node i's namespace for ever."""
+    def enter(self, i=None):
+        """Sockets that are made inside belong to node i's namespace (None: the hub's) for ever, and so do processes that are started."""
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        there = os.open(f"/run/netns/{self.names[i]}", os.O_RDONLY)
+        there = os.open(f"/run/netns/{self.hub if i is None else self.names[i]}", os.O_RDONLY)
         try:
             setns(there)
             try:
@@ -72,6 +76,10 @@ class Network:
     def deaf(self, i, to):
         """Node i does not hear node `to` any more; what it says still arrives there."""
         self.inside(self.names[i], "iptables", "-A", "INPUT", "-s", self.address(to), "-j", "DROP")
+
+    def deaf_to_hub(self, i):
+        """Node i does not hear the hub any more."""
+        self.inside(self.names[i], "iptables", "-A", "INPUT", "-s", self.HUB, "-j", "DROP")
 
     def cut(self, i):
         """Nobody reaches node i, nor it anybody."""

@@ -167,8 +167,13 @@ class Load:
 
     async def __aenter__(self):
         self.quiet = False
+        self.speakers = []
         self.tasks = [asyncio.create_task(t.run()) for t in self.talkers]
-        await asyncio.wait_for(asyncio.gather(*(t.online.wait() for t in self.talkers)), 60)
+        try:
+            await asyncio.wait_for(asyncio.gather(*(t.online.wait() for t in self.talkers)), 60)
+        except BaseException:
+            await self.__aexit__()
+            raise
         self.speakers = [asyncio.create_task(self.speak(t)) for t in self.talkers]
         return self
 

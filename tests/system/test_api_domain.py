@@ -128,6 +128,28 @@ def test_an_interrupted_removal_is_taken_up_again(ask, node):
     assert refuses(node, "half.example")
 
 
+def test_an_interrupted_removal_is_finished_when_a_node_starts(tmp_path):
+    node = support.Node(tmp_path, CONFIG).start()
+    try:
+        ask = Fields(api.admin(node))
+        for name in ("half.example", "whole.example"):
+            add(ask, name)
+            register(ask, "anna", name)
+        with node.db() as db:
+            db.execute("UPDATE domain_settings SET status = 2 WHERE domain = 'half.example'")
+        node.kill()
+        node.start()
+        node.wait_log("removal of domain 'half.example' was interrupted")
+        ask = Fields(api.admin(node))
+        support.wait_for(lambda: "errors" in ask.ask("query", "domain", "domainDetails", "status", domain="half.example").json, "the end")
+        with node.db() as db:
+            assert db.execute("SELECT count(*) FROM users WHERE server = 'half.example'").fetchone()[0] == 0
+        assert ask.query("account", "countUsers", domain="whole.example") == 1
+        assert "whole.example' was interrupted" not in node.log()
+    finally:
+        node.stop()
+
+
 def test_domains_are_listed(ask):
     add(ask, "list1.example"), add(ask, "list2.example", "other"), add(ask, "list3.example", "other")
     ask.mutation("domain", "disableDomain", "status", domain="list3.example")

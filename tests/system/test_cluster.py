@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright (c) 2026 the Meerkat authors
 """Three nodes are one server: what users of different nodes may rely on."""
+import base64
+import hashlib
+import os
 import re
 import signal
 
@@ -12,7 +15,7 @@ from cluster import Cluster
 
 @pytest.fixture(scope="module", params=["pgsql", "sqlite"])
 def cluster(request, tmp_path_factory):
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), kind=request.param).up(3)
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), kind=request.param, more="[vcard]\n").up(3)
     yield cluster
     cluster.down()
 
@@ -121,6 +124,25 @@ def test_a_resource_bound_at_another_node_ends_the_older_session(cluster, login)
     assert "who is it" in newer.stanza("^<message")
 
 
+def test_of_two_who_bind_one_resource_at_two_nodes_in_the_same_moment_one_stays(cluster, login):
+    other = login(2, "u5")
+    for i in range(20):
+        both = [cluster.nodes[n].client() for n in (0, 1)]
+        for client in both:
+            client.authenticate("u4")
+        for client in both:
+            client.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>same</resource></bind></iq>")
+        for client in both:
+            client.stanza("id='b'")
+        cluster.wait_sessions(2)
+        other.message("u4@localhost/same", f"who is it {i}")
+        texts = [client.until(f"</stream:stream>|who is it {i}<") for client in both]
+        assert sum("<conflict " in t for t in texts) == sum(f"who is it {i}<" in t for t in texts) == 1
+        for client in both:
+            client.drop()
+        cluster.wait_sessions(1)
+
+
 def test_the_newer_of_two_sessions_stays_though_both_nodes_give_it_the_same_id(tmp_path):
     """The first session of a worker has the same id on every node: what the older one says at its end, when the newer is
     available already, is not said of the newer."""
@@ -164,6 +186,21 @@ def test_blocking_holds_on_every_node(cluster, login):
     assert "result" in bob.iq("set", "<unblock xmlns='urn:xmpp:blocking'/>")
     alice.message(bob.jid, "now")
     assert "now" in bob.stanza("^<message")
+
+
+def test_a_new_picture_is_in_the_presence_of_sessions_on_other_nodes(cluster, login):
+    here, there = login(0, "u3"), login(2, "u3", resource="other")
+    cluster.wait_sessions(2)
+
+    def own_hash():
+        there.presence()
+        return re.search("<photo>(.*?)</photo>|<photo/>|$", there.stanza(rf"^<presence[^>]*from='{there.jid}'")).group(1)
+
+    before = own_hash()
+    image = os.urandom(100)
+    here.iq("set", f"<vCard xmlns='vcard-temp'><PHOTO><BINVAL>{base64.b64encode(image).decode()}</BINVAL></PHOTO></vCard>")
+    support.wait_for(lambda: own_hash() == hashlib.sha1(image).hexdigest(), "the hash of the new picture")
+    assert before != own_hash()
 
 
 def test_a_node_with_other_hosts_is_named_in_the_log(tmp_path):

@@ -154,10 +154,40 @@ def test_two_nodes_of_which_only_one_has_given_the_other_up_go_on_together(make)
     assert not any("makes no sense" in node.log() for node in cluster.nodes)
 
 
+def test_more_than_may_wait_for_a_node_that_hangs_is_answered_and_nothing_is_lost(make):
+    cluster = make(dead_after="5m")
+    for _ in range(2):
+        cluster.add(args=("--set", "cets.queue_max=64K"))
+    cluster.wait_joined()
+    alice, bob = cluster.login(0, "u0").presence(), cluster.login(1, "u1").presence()
+    cluster.wait_sessions(2)
+    talk(alice, bob, "there you are")
+    talk(bob, alice, "so are you")
+    support.freeze(cluster.nodes[1].process)
+    try:
+        ids = {}
+        for i in range(40):
+            alice.message(bob.jid, f"number {i} {'x' * 5000}")
+            ids[f"m{alice.serial}"] = i
+        answered = alice.sync()         # the node does not wait for the other
+    finally:
+        os.kill(cluster.nodes[1].process.pid, signal.SIGCONT)
+    support.wait_for(lambda: metric(cluster.nodes[0], "cluster_queue_bytes") == 0, "all that waited to be there")
+    alice.message(bob.jid, "there is room again")
+    came = []
+    while "there is room again" not in (text := bob.stanza("^<message")):
+        came.append(int(re.search("number ([0-9]+) ", text).group(1)))
+    answered += alice.sync()
+    refused = {ids[m] for m in re.findall("<message[^>]* type='error' id='(m[0-9]+)'", answered)}
+    assert refused and answered.count("<resource-constraint ") == len(refused)
+    assert metric(cluster.nodes[0], "cluster_requests_refused_total") == len(refused)
+    assert came == sorted(came) and set(came) | refused == set(range(40)) and not set(came) & refused
+
+
 def test_a_cluster_goes_on_without_its_database(make):
     server = database.Postgres().start()
     try:
-        cluster = make(server=server).up(3)
+        cluster = make(server=server, dead_after="10s").up(3)
         alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1")
         cluster.wait_sessions(2)
         talk(alice, bob, "so that lists are known")

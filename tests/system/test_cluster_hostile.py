@@ -324,3 +324,46 @@ def test_only_the_key_of_the_secret_opens_a_link(tmp_path, arguments, good):
             client.communicate()
     finally:
         cluster.down()
+
+
+# -- links by certificates
+
+def openssl(*arguments, **more):
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, **more)
+
+
+def authority(folder):
+    folder.mkdir()
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=authority",
+            "-keyout", folder / "ca.key", "-out", folder / "ca.pem")
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=node", "-keyout", folder / "node.key",
+            "-out", folder / "node.csr")
+    openssl("x509", "-req", "-in", folder / "node.csr", "-CA", folder / "ca.pem", "-CAkey", folder / "ca.key", "-CAcreateserial",
+            "-days", "2", "-out", folder / "node.pem")
+    return folder
+
+
+def certified(own, trusted):
+    return ("--set", f"cets.certificate={own}/node.pem", "--set", f"cets.key={own}/node.key", "--set", f"cets.ca={trusted}/ca.pem")
+
+
+def test_nodes_with_certificates_of_one_authority_are_a_cluster_and_others_do_not_get_in(tmp_path):
+    ours, theirs = authority(tmp_path / "ours"), authority(tmp_path / "theirs")
+    cluster = Cluster(tmp_path / "cluster", kind="sqlite")
+    try:
+        for _ in range(2):
+            cluster.add(args=certified(ours, ours))
+        cluster.wait_joined()
+        alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1")
+        cluster.wait_sessions(2)
+        alice.message(bob.jid, "in confidence")
+        assert "in confidence" in bob.stanza("^<message")
+        for args in (certified(theirs, ours), certified(theirs, theirs), secure(cluster, "a secret that nobody shares"), ()):
+            stranger = cluster.make(args=args).start()
+            since = mark(cluster.nodes[0])
+            wait_logged(cluster.nodes[0], since, "TLS failed")
+            assert "cets.joined" not in stranger.log()
+            stranger.stop()
+        assert all(metric(n, "cluster_nodes_joined") == 1 for n in cluster.nodes[:2])
+    finally:
+        cluster.down()

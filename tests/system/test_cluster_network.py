@@ -26,10 +26,17 @@ class Spread(Cluster):
     def make(self):
         i = len(self.nodes)
         address = self.network.address(i)
-        node = super().make(link=f"{address}:5290", args=("--set", f"cets.advertise={address}",
+        node = super().make(listen=f"{self.clients_at(i)}:0", link=f"{address}:5290", args=("--set", f"cets.advertise={address}",
                                                           "--set", "cets.secret=a secret that all nodes share"))
         # The database is reached through the file system, from every namespace.
         node.args += ["--set", f"rdbms_pgsql.host={self.server.folder}"]
+        return self.place(node, i)
+
+    def clients_at(self, i):
+        """Where node i listens for clients."""
+        return "127.0.0.1"
+
+    def place(self, node, i):
         start, client = node.start, node.client
         node.start = lambda wait=True: start(wait, wrapper=self.network.wrapper(i))
 
@@ -223,3 +230,119 @@ def test_machines_go_on_while_the_database_is_away(tmp_path, network):
         network.heal()
         cluster.down()
         server.destroy()
+
+
+class Open(Spread):
+    """Nodes without a secret."""
+
+    def make(self):
+        node = super().make()
+        at = node.args.index("cets.secret=a secret that all nodes share")
+        del node.args[at - 1:at + 1]
+        return node
+
+
+def test_machines_that_share_no_secret_and_no_authority_do_not_link(tmp_path, network):
+    cluster = Open(tmp_path, network)
+    try:
+        cluster.add(), cluster.add()
+        for node in cluster.nodes:
+            node.wait_log("off loopback .cets. needs 'secret', or 'certificate', 'key' and 'ca'")
+            assert metric(node, "cluster_nodes_joined") == 0
+    finally:
+        cluster.down()
+
+
+class Facing(Spread):
+    """The database is a machine of its own, at the hub; nobody says at which address a node is to be reached."""
+
+    def make(self):
+        i = len(self.nodes)
+        node = Cluster.make(self, link="0.0.0.0:5290", args=("--set", "cets.secret=a secret that all nodes share"))
+        node.args += ["--set", f"rdbms_pgsql.host={self.network.HUB}"]
+        return self.place(node, i)
+
+    def make_accounts(self, node):
+        with self.network.enter():
+            super().make_accounts(node)
+
+
+@pytest.fixture
+def far_database(network):
+    server = database.Postgres()
+    with open(server.folder / "data" / "postgresql.conf", "a") as conf:
+        conf.write("listen_addresses = '*'\n")
+    with open(server.folder / "data" / "pg_hba.conf", "a") as conf:
+        conf.write("host all all 10.231.7.0/24 scram-sha-256\n")
+    with network.enter():
+        server.start()
+    yield server
+    network.heal()
+    server.destroy()
+
+
+def test_nodes_are_reached_at_the_address_that_faces_the_database_and_go_on_when_one_cannot_reach_it(tmp_path, network, far_database):
+    with network.enter():
+        cluster = Facing(tmp_path, network, server=far_database, dead_after="5s")
+    try:
+        cluster.up(3)
+        for i, node in enumerate(cluster.nodes):
+            node.wait_log(f"other nodes reach this one at {network.address(i)}:5290")
+        alice, bob, carol = (cluster.login(i, f"u{i}") for i in range(3))
+        cluster.wait_sessions(3)
+        talk(alice, bob, "so that lists are known"), talk(bob, alice, "here too")
+        network.deaf_to_hub(1)
+        cluster.nodes[1].wait_log("discovery.trouble", patience=30)
+        talk(alice, bob, "what about the database"), talk(bob, alice, "I cannot see it"), talk(carol, alice, "I can")
+        network.heal()
+        cluster.nodes[1].wait_log("discovery.back", patience=30)
+        cluster.wait_joined()
+        assert not any("cets.suspected" in n.log() for n in cluster.nodes)
+    finally:
+        network.heal()
+        cluster.down()
+
+
+def contacts(a, b):
+    for one, other in ((a, b), (b, a)):
+        one.presence(type_="subscribe", to=other.bare)
+        other.stanza("^<presence[^>]*subscribe")
+        other.presence(type_="subscribed", to=one.bare)
+        one.stanza(f"^<presence[^>]*from='{other.jid}'")
+
+
+def part(cluster, network, records):
+    """Node 2 is alone: it and the others have given each other up. So many records are on the side of nodes 0 and 1."""
+    network.cut(2)
+    for i, count in ((0, records), (1, records), (2, 1)):
+        wait_metric(cluster, i, "cluster_records", count)
+
+
+def test_contacts_see_each_other_again_when_their_machines_do(cluster, network):
+    alice, bob = cluster.login(0, "u0").presence("<show>away</show>"), cluster.login(2, "u1").presence("<status>busy</status>")
+    cluster.wait_sessions(2)
+    contacts(alice, bob)
+    part(cluster, network, 1)
+    alice.stanza("^<presence[^>]*from='u1@localhost/test'[^>]*unavailable|^<presence[^>]*unavailable[^>]*from='u1@localhost/test'")
+    bob.stanza("^<presence[^>]*from='u0@localhost/test'[^>]*unavailable|^<presence[^>]*unavailable[^>]*from='u0@localhost/test'")
+    network.heal()
+    assert "busy" in alice.stanza("^<presence[^>]*from='u1@localhost/test'")
+    assert "away" in bob.stanza("^<presence[^>]*from='u0@localhost/test'")
+
+
+def test_what_was_changed_while_machines_were_apart_holds_on_all_when_they_are_not(cluster, network):
+    stranger, here, there = (cluster.login(0, "u0"), cluster.login(1, "u1", resource="here").presence(),
+                             cluster.login(2, "u1", resource="there").presence())
+    cluster.wait_sessions(3)
+    talk(stranger, there, "its block list is read")
+    there.iq("get", "<query xmlns='jabber:iq:roster'/>")
+    part(cluster, network, 2)
+    assert "result" in here.iq("set", "<block xmlns='urn:xmpp:blocking'><item jid='u0@localhost'/></block>")
+    assert "result" in here.iq("set", "<query xmlns='jabber:iq:roster'><item jid='new@example.org'/></query>")
+    network.heal()
+    cluster.wait_joined()
+    cluster.wait_sessions(3)
+    support.wait_for(lambda: "new@example.org" in there.iq("get", "<query xmlns='jabber:iq:roster'/>"), "the contact that was added")
+    stranger.message(there.jid, "hear me")
+    assert "type='error'" in stranger.stanza("^<message")
+    there.nothing("hear me")

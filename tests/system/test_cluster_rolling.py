@@ -8,7 +8,9 @@ import os
 import pytest
 
 from cluster import Cluster
+from network import Network
 from rolling import Load
+from test_cluster_network import Spread
 
 PAIRS = int(os.environ.get("MEERKAT_PAIRS", "60"))
 
@@ -62,7 +64,28 @@ def test_a_rolling_restart_loses_doubles_and_reorders_nothing(cluster):
     assert offline(cluster) == 0
 
 
-def test_from_one_node_to_eight_and_back_under_chat(tmp_path):
+# Clients of another machine must use TLS, as a rule.
+IN_THE_CLEAR = """[c2s]
+listen = {listen}
+starttls = no
+[sasl]
+allow_plain_unencrypted = always
+"""
+
+
+class Machines(Spread):
+    """Each node is a machine of its own; clients come from the hub."""
+
+    def clients_at(self, i):
+        return self.network.address(i)
+
+    def doors(self):
+        return [(self.clients_at(i), n.port()) for i, n in enumerate(self.nodes)
+                if n in self.alive() and n is not getattr(self, "leaving", None)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+def test_from_one_machine_to_eight_and_back_under_chat(tmp_path):
     """Nodes join while people talk, and take some of them over; then they stop one after the other."""
     async def grow(load, one):
         while len(one.nodes) < 8:
@@ -79,7 +102,7 @@ def test_from_one_node_to_eight_and_back_under_chat(tmp_path):
             await asyncio.sleep(0.5)
 
     async def story(one):
-        load = Load(PAIRS, lambda: ports(one))
+        load = Load(PAIRS, one.doors)
         async with load:
             await grow(load, one)
             spread = len(load.places())
@@ -87,9 +110,12 @@ def test_from_one_node_to_eight_and_back_under_chat(tmp_path):
             await load.finish()
             return load.account(), spread
 
-    one = Cluster(tmp_path, users=2 * PAIRS).up(1)
+    network = Network(8)
+    one = Machines(tmp_path, network, users=2 * PAIRS, more=IN_THE_CLEAR)
     try:
-        account, spread = asyncio.run(story(one))
+        one.up(1)
+        with network.enter():
+            account, spread = asyncio.run(story(one))
         print(json.dumps(account, indent=1))
         assert spread > 4
         assert account["streams resumed"] >= PAIRS
@@ -98,6 +124,7 @@ def test_from_one_node_to_eight_and_back_under_chat(tmp_path):
         assert offline(one) == 0
     finally:
         one.down()
+        network.remove()
 
 
 def test_after_a_hard_kill_only_what_the_dead_node_alone_held_is_missing(cluster):
