@@ -80,7 +80,8 @@ MK_API void mk_iq_request(struct mk_module *m, enum mk_stanza_type type, const s
 MK_API bool mk_iq_answered(struct mk_stanza *st);
 
 /* Holds the input of a session while something asynchronous is decided; counted. `pause` is told to
- * the owner through mk_session_is_paused and the function given here. For c2s and the core. */
+ * the owner through mk_session_is_paused and the function given here. For c2s and the core, which also
+ * pauses all sessions while it reloads a module: an owner looks before it reads. */
 MK_API void mk_session_pause(struct mk_session *s);
 MK_API void mk_session_unpause(struct mk_session *s);
 MK_API bool mk_session_is_paused(const struct mk_session *s);
