@@ -432,6 +432,7 @@ expire(struct exec *e)
             exec_fail(e, &f->place, f->group, "timeout",
                       "Not answered in time; what it has begun may go on.");
     }
+    exec_fail_portions(e, "timeout", "Not answered in time.");
     for (struct sequence *q = e->sequences; q; q = q->other)
         tell_rest(e, q);
     if (e->plan->running->late)

@@ -40,6 +40,8 @@ struct gql_plan {
     const struct mk_graphql *api;
     const struct mk_option_list *categories; /* that may be used; NULL: all */
     struct gql_running *running; /* borrowed: outlives its executions; NULL: they may last for ever */
+    /* Calls fn(arg) soon, so that a long list does not keep others waiting; NULL: it is done at once. */
+    void (*later)(struct gql_plan *p, void (*fn)(void *arg), void *arg);
 };
 
 /* May this field of a root be used? checkAuth and introspection always may. */
