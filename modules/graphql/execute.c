@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include <meerkat/log.h>
+
 #include "exec.h"
 
 /* Fields that are executed one after the other. */
@@ -428,6 +430,10 @@ expire(struct exec *e)
 {
     e->expired = true;
     for (struct field *f = e->waiting; f; f = f->next) {
+        if (f->group->def->part->module)
+            mk_log(f->group->def->part->module, MK_LOG_WARN, "graphql.timeout",
+                   "field '%s.%s' of the API was not answered in time", f->group->owner->name,
+                   f->group->def->name);
         if (!place_is_dead(&f->place))
             exec_fail(e, &f->place, f->group, "timeout",
                       "Not answered in time; what it has begun may go on.");
