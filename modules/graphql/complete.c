@@ -237,8 +237,14 @@ complete_list(struct exec *e, struct counter *c, struct place *at, const struct 
         json_array_append_new(list, json_null());
     exec_put(e, at, list);
     if (stays && count > PORTION && e->plan->later) {
-        complete_portions(e, &(struct portion){.exec = e, .counter = c, .at = at, .item = item, .group = g,
-                                               .value = (json_t *)value, .list = list, .count = count});
+        complete_portions(e, &(struct portion){.exec = e,
+                                               .counter = c,
+                                               .at = at,
+                                               .item = item,
+                                               .group = g,
+                                               .value = (json_t *)value,
+                                               .list = list,
+                                               .count = count});
         return;
     }
     for (size_t i = 0; i < count && !at->dead; i++) {

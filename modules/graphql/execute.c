@@ -420,7 +420,8 @@ tell_rest(struct exec *e, struct sequence *q)
                                .key = g->key,
                                .container = q->object,
                                .nullable = g->def->type->kind != GQL_NON_NULL};
-        exec_fail(e, here, g, "timeout", "Not begun: what comes before it was not answered in time.");
+        exec_fail(e, here, g, "timeout",
+                  "Not begun: what comes before it was not answered in time.");
     }
     q->next = NULL;
 }
