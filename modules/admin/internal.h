@@ -134,6 +134,7 @@ void visit_sessions(struct admin *a, const mk_session_id *ids, size_t count, vis
 
 /* Makes a list of GraphQL's type Session of what was found: fn is called once, on this worker; `list` is taken. */
 typedef void (*look_fn)(json_t *list, void *arg);
+/* `found` stays until then. */
 void look_at(struct admin *a, const struct found *found, size_t count, look_fn fn, void *arg);
 /* The sessions of one account on all nodes, sorted by resource. Owned. */
 struct found *found_of(struct admin *a, const struct mk_jid *account, size_t *count_out);

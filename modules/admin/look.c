@@ -90,7 +90,7 @@ on_look(struct node_request *r)
 
 struct look {
     struct admin *admin;
-    mk_session_id *ids;         /* at their nodes */
+    const struct found *found;
     json_t *list;
     look_fn fn;
     void *arg;
@@ -112,7 +112,6 @@ one_less(struct look *look)
     if (--look->left)
         return;
     look->fn(look->list, look->arg);
-    mk_free(look->ids);
     mk_free(look);
 }
 
@@ -166,8 +165,12 @@ part_step(const json_t *answer, void *arg)
     }
     p->asked = p->count - p->next < AT_ONCE ? p->count - p->next : AT_ONCE;
     ids = json_array();
-    for (size_t i = 0; i < p->asked; i++)
-        json_array_append_new(ids, json_integer((json_int_t)look->ids[p->indexes[p->next + i]]));
+    for (size_t i = 0; i < p->asked; i++) {
+        size_t index = p->indexes[p->next + i];
+
+        json_array_set_new(look->list, index, session_new(&look->found[index], p->name));
+        json_array_append_new(ids, json_integer((json_int_t)look->found[index].there));
+    }
     node_ask(look->admin, p->node, "look", json_pack("{s:o}", "ids", ids), part_step, p);
 }
 
@@ -191,12 +194,11 @@ look_at(struct admin *a, const struct found *found, size_t count, look_fn fn, vo
     struct look *look = mk_alloc(sizeof(*look));
     size_t part_count = 0;
 
-    *look = (struct look){a, mk_alloc((count + 1) * sizeof(mk_session_id)), json_array(), fn, arg, 1};
+    *look = (struct look){a, found, json_array(), fn, arg, 1};
     for (size_t i = 0; i < count && part_count < NODES_MAX; i++) {
         p = part_of(parts, &part_count, look, found[i].node, count);
-        json_array_append_new(look->list, session_new(&found[i], p->name));
+        json_array_append_new(look->list, json_null());
         p->indexes[p->count++] = i;
-        look->ids[i] = found[i].there;
     }
     look->left += part_count;
     for (size_t i = 0; i < part_count; i++)

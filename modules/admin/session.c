@@ -180,24 +180,32 @@ count_sessions(struct mk_gql_field *f, void *arg)
 
 /* -- of a user --------------------------------------------------------------------------------- */
 
+struct user_sessions {
+    struct account *account;
+    struct found *found;
+    size_t count;
+};
+
 static void
 on_user_looked(json_t *list, void *arg)
 {
-    struct account *account = arg;
+    struct user_sessions *u = arg;
 
-    mk_gql_answer(account->f, list);
-    account_free(&account);
+    mk_gql_answer(u->account->f, list);
+    account_free(&u->account);
+    found_free(u->found, u->count);
+    mk_free(u);
 }
 
 static void
 answer_sessions(struct account *account)
 {
     struct admin *a = account->admin;
-    size_t count;
-    struct found *found = found_of(a, account->jid, &count);
+    struct user_sessions *u = mk_alloc(sizeof(*u));
 
-    look_at(a, found, count, on_user_looked, account);
-    found_free(found, count);
+    u->account = account;
+    u->found = found_of(a, account->jid, &u->count);
+    look_at(a, u->found, u->count, on_user_looked, u);
 }
 
 static void

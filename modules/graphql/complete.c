@@ -10,6 +10,7 @@
 #include "exec.h"
 
 #define LOCATIONS_MAX 16
+#define PORTION 200 /* items */
 
 /* -- places ---------------------------------------------------------------------------------- */
 
@@ -150,6 +151,73 @@ complete_leaf(struct exec *e, struct place *at, struct gql_group *g, const struc
     mk_buf_release(&text);
 }
 
+/* A long list is done in portions, between which others have their turn. */
+struct portion {
+    struct exec *exec;
+    struct counter *counter;
+    struct place *at;
+    const struct gql_ref *item;
+    struct gql_group *group;
+    json_t *value, *list;
+    size_t next, count;
+    struct portion *other; /* of the same execution */
+};
+
+static void
+complete_item(const struct portion *p, size_t i)
+{
+    struct place *there = GQL_NEW(&p->exec->arena, struct place);
+
+    *there = (struct place){
+        .up = p->at, .index = i, .container = p->list, .nullable = p->item->kind != GQL_NON_NULL};
+    exec_complete(p->exec, p->counter, there, p->item, p->group, json_array_get(p->value, i));
+}
+
+static void
+do_portion(void *arg)
+{
+    struct portion *p = arg;
+    struct exec *e = p->exec;
+    size_t end = p->count - p->next < PORTION ? p->count : p->next + PORTION;
+
+    while (p->next < end && !e->expired && !place_is_dead(p->at)) {
+        complete_item(p, p->next);
+        /* What nobody else has goes at once, and not all of it at the end. */
+        if (p->value->refcount == 1)
+            json_array_set_new(p->value, p->next, json_null());
+        p->next++;
+    }
+    if (p->next < p->count && p->next == end) {
+        e->plan->later(e->plan, do_portion, p);
+        return;
+    }
+    p->next = p->count;
+    json_decref(p->value);
+    counter_leave(e, p->counter);
+}
+
+void
+exec_fail_portions(struct exec *e, const char *code, const char *message)
+{
+    for (struct portion *p = e->portions; p; p = p->other) {
+        if (p->next < p->count && !place_is_dead(p->at))
+            exec_fail(e, p->at, p->group, code, "%s", message);
+    }
+}
+
+static void
+complete_portions(struct exec *e, const struct portion *made)
+{
+    struct portion *p = GQL_NEW(&e->arena, struct portion);
+
+    *p = *made;
+    p->other = e->portions;
+    e->portions = p;
+    json_incref(p->value);
+    p->counter->pending++;
+    do_portion(p);
+}
+
 static void
 complete_list(struct exec *e, struct counter *c, struct place *at, const struct gql_ref *item,
               struct gql_group *g, const json_t *value)
@@ -168,6 +236,17 @@ complete_list(struct exec *e, struct counter *c, struct place *at, const struct 
     for (size_t i = 0; i < count; i++)
         json_array_append_new(list, json_null());
     exec_put(e, at, list);
+    if (stays && count > PORTION && e->plan->later) {
+        complete_portions(e, &(struct portion){.exec = e,
+                                               .counter = c,
+                                               .at = at,
+                                               .item = item,
+                                               .group = g,
+                                               .value = (json_t *)value,
+                                               .list = list,
+                                               .count = count});
+        return;
+    }
     for (size_t i = 0; i < count && !at->dead; i++) {
         struct place here = {
             .up = at, .index = i, .container = list, .nullable = item->kind != GQL_NON_NULL};

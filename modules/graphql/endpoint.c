@@ -9,6 +9,7 @@
 #include "internal.h"
 
 #define PATH "/api/graphql"
+#define LARGE 2000 /* values of an answer; what has more is written aside */
 #define JSON "application/json; charset=utf-8"
 #define GRAPHQL_JSON "application/graphql-response+json; charset=utf-8"
 
@@ -51,22 +52,84 @@ answer_type(const struct call *c)
     return accept && strstr(accept, "application/graphql-response+json") ? GRAPHQL_JSON : JSON;
 }
 
-void
-call_answer(struct call *c, int status, json_t *response)
-{
-    char *text = json_dumps(response, JSON_COMPACT | JSON_REAL_PRECISION(17));
+/* The text of an answer, from its values. */
+struct writing {
+    struct call *call;
+    int status;
+    json_t *response;
+    char *text; /* NULL: there was no memory for it */
+};
 
-    if (json_object_get(response, "errors"))
-        mk_counter_add(c->graphql->errors_total[c->endpoint->place], 1);
-    json_decref(response);
-    if (text)
-        mk_http_answer(c->rq, status, answer_type(c), mk_str_of(text));
+static void
+write_text(void *arg)
+{
+    struct writing *w = arg;
+
+    w->text = json_dumps(w->response, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(w->response);
+}
+
+static void
+send_text(struct writing *w)
+{
+    struct call *c = w->call;
+
+    if (w->text)
+        mk_http_answer(c->rq, w->status, answer_type(c), mk_str_of(w->text));
     else
         mk_http_answer(c->rq, 500, JSON,
                        MK_STR("{\"errors\":[{\"message\":\"Internal server error.\","
                               "\"extensions\":{\"code\":\"internal_server_error\"}}]}"));
-    free(text);
+    free(w->text);
     call_free(&c);
+}
+
+static void
+on_written(void *arg)
+{
+    send_text(arg);
+    mk_free(arg);
+}
+
+/* Has it more values than that? */
+static bool
+is_large(const json_t *value, size_t *left)
+{
+    const char *key;
+    json_t *one;
+    size_t i;
+
+    if (*left == 0)
+        return true;
+    --*left;
+    json_array_foreach (value, i, one) {
+        if (is_large(one, left))
+            return true;
+    }
+    json_object_foreach ((json_t *)(uintptr_t)value, key, one) {
+        if (is_large(one, left))
+            return true;
+    }
+    return false;
+}
+
+void
+call_answer(struct call *c, int status, json_t *response)
+{
+    struct writing w = {c, status, response, NULL}, *large;
+    size_t left = LARGE;
+
+    if (json_object_get(response, "errors"))
+        mk_counter_add(c->graphql->errors_total[c->endpoint->place], 1);
+    if (is_large(response, &left)) {
+        large = mk_alloc(sizeof(*large));
+        *large = w;
+        if (mk_offload(c->graphql->module, write_text, on_written, large) == 0)
+            return;
+        mk_free(large);
+    }
+    write_text(&w);
+    send_text(&w);
 }
 
 void
@@ -114,6 +177,12 @@ refuse_prepared(struct call *c, struct gql_prepared *p)
     call_refuse(c, p->refusal == GQL_FORBIDDEN ? 401 : 400, p->errors);
 }
 
+static void
+later(struct gql_plan *p, void (*fn)(void *arg), void *arg)
+{
+    mk_post(((struct graphql *)p->api->self)->module, mk_worker_self(), fn, arg);
+}
+
 /* A plan for what was asked; false: it was refused. */
 static bool
 prepare(struct call *c)
@@ -126,6 +195,7 @@ prepare(struct call *c)
                              .viewer = &c->viewer,
                              .api = &c->graphql->table,
                              .limits = &limits,
+                             .later = later,
                              .running = overdue_list(c->graphql)};
     const struct mk_option_list *categories = &c->graphql->categories[c->viewer.who];
     struct gql_prepared p;

@@ -14,6 +14,7 @@
 
 struct sequence;
 struct field;
+struct portion;
 
 /* A spot in the response, where a value goes. */
 struct place {
@@ -38,6 +39,7 @@ struct exec {
     bool expired;              /* it was answered, and is kept for resolvers that have not */
     struct field *waiting;     /* their fields */
     struct sequence *sequences;
+    struct portion *portions; /* long lists */
     struct gql_plan *plan;
     struct gql_arena arena;
     struct counter counter;
@@ -84,6 +86,8 @@ void tell_gone(struct exec *e, struct place *at, struct gql_group *g);
 void exec_complete(struct exec *e, struct counter *c, struct place *at, const struct gql_ref *type,
                    struct gql_group *g, const json_t *value);
 void exec_put(struct exec *e, struct place *at, json_t *value); /* taken */
+/* Long lists that are not done yet end here. */
+void exec_fail_portions(struct exec *e, const char *code, const char *message);
 /* An error at this place; null goes there, or further up. */
 void exec_fail(struct exec *e, struct place *at, struct gql_group *g, const char *code,
                const char *fmt, ...) MK_PRINTF(5, 6);

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include <meerkat/log.h>
+
 #include "exec.h"
 
 /* Fields that are executed one after the other. */
@@ -418,7 +420,8 @@ tell_rest(struct exec *e, struct sequence *q)
                                .key = g->key,
                                .container = q->object,
                                .nullable = g->def->type->kind != GQL_NON_NULL};
-        exec_fail(e, here, g, "timeout", "Not begun: what comes before it was not answered in time.");
+        exec_fail(e, here, g, "timeout",
+                  "Not begun: what comes before it was not answered in time.");
     }
     q->next = NULL;
 }
@@ -428,10 +431,15 @@ expire(struct exec *e)
 {
     e->expired = true;
     for (struct field *f = e->waiting; f; f = f->next) {
+        if (f->group->def->part->module)
+            mk_log(f->group->def->part->module, MK_LOG_WARN, "graphql.timeout",
+                   "field '%s.%s' of the API was not answered in time", f->group->owner->name,
+                   f->group->def->name);
         if (!place_is_dead(&f->place))
             exec_fail(e, &f->place, f->group, "timeout",
                       "Not answered in time; what it has begun may go on.");
     }
+    exec_fail_portions(e, "timeout", "Not answered in time.");
     for (struct sequence *q = e->sequences; q; q = q->other)
         tell_rest(e, q);
     if (e->plan->running->late)

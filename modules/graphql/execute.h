@@ -12,14 +12,16 @@
 struct exec;
 
 /*
- * Executions that are under way on one worker, oldest first. Whoever keeps the list calls gql_expire at each of its ticks;
- * what has lasted too many of them is answered as it is, and what its resolvers say afterwards is dropped.
+ * Executions that are under way on one worker, oldest first. Whoever keeps the list calls gql_expire
+ * at each of its ticks; what has lasted too many of them is answered as it is, and what its
+ * resolvers say afterwards is dropped.
  */
 struct gql_running {
     struct exec *first, **last;
     unsigned tick;
-    void (*begun)(struct gql_running *r);           /* one more is in the list */
-    void (*late)(struct gql_running *r, int change); /* +1: expired; -1: all its resolvers have answered after all */
+    void (*begun)(struct gql_running *r); /* one more is in the list */
+    /* +1: expired; -1: all its resolvers have answered after all */
+    void (*late)(struct gql_running *r, int change);
 };
 void gql_running_init(struct gql_running *r);
 /* The next tick: ends what began more than `ticks` ticks ago. */
@@ -39,7 +41,9 @@ struct gql_plan {
     struct mk_gql_viewer viewer;
     const struct mk_graphql *api;
     const struct mk_option_list *categories; /* that may be used; NULL: all */
-    struct gql_running *running; /* borrowed: outlives its executions; NULL: they may last for ever */
+    struct gql_running *running; /* borrowed: outlives its executions; NULL: they last for ever */
+    /* Calls fn(arg) soon, so that a long list does not keep others waiting; NULL: do it at once. */
+    void (*later)(struct gql_plan *p, void (*fn)(void *arg), void *arg);
 };
 
 /* May this field of a root be used? checkAuth and introspection always may. */

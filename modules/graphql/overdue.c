@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copyright (c) 2026 the Meerkat authors */
 /*
- * Requests whose fields are not answered in time: the client gets what there is. Each worker has a list of what is under
- * way, and a timer that counts ticks while there is something in it.
+ * Requests whose fields are not answered in time: the client gets what there is. Each worker has a
+ * list of what is under way, and a timer that counts ticks while there is something in it.
  */
 #include "config.h"
 

@@ -92,6 +92,7 @@ set_viewer(struct gql_plan *plan, const struct gql_request *rq)
     plan->api = rq->api;
     plan->categories = rq->categories;
     plan->running = rq->running;
+    plan->later = rq->later;
 }
 
 static bool

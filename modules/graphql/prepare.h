@@ -18,6 +18,7 @@ struct gql_request {
     const struct mk_option_list
         *categories; /* that may be used; NULL: all. Stays as long as the plan. */
     struct gql_running *running; /* NULL: fields may take as long as they like */
+    void (*later)(struct gql_plan *p, void (*fn)(void *arg), void *arg); /* may be NULL: execute.h */
 };
 
 enum gql_refusal {

@@ -575,6 +575,7 @@ def test_a_field_that_is_never_answered_does_not_keep_back_the_others(own):
     (error,) = [e for e in answer.errors if e["extensions"]["code"] == "timeout"]
     assert error["path"] == ["t", "never"] and error["locations"]
     assert (metric(node, "graphql_timeouts_total"), metric(node, "graphql_late")) == (1, 1)
+    assert re.search("warn +t_graphql: field 'TQuery.slow' .*graphql.timeout", node.log())
 
 
 def test_an_answer_that_comes_too_late_harms_nobody(own):

@@ -5,7 +5,7 @@
 
 static const char sdl[] =
     "extend type AdminQuery { c: Category now: Int later(n: Int = 0): Int strict: Int! list: "
-    "[Item] lists: [[Int!]!] }\n"
+    "[Item] lists: [[Int!]!] many(hole: Int): [Item!] }\n"
     "extend type AdminMutation { c: Category later(n: Int): Int strict(n: Int): Int! }\n"
     "extend type AdminSubscription { c: Source }\n"
     "type Category { now: Int later(n: Int): Int strict(n: Int): Int! item: Item strictItem: Item! "
@@ -13,7 +13,7 @@ static const char sdl[] =
     "type Item { id: Int later: Int strict: Int! items: [Item!] }\n"
     "type Source { ticks(n: Int): Tick other: Tick } type Tick { n: Int later: Int }";
 
-static struct mk_gql_field *late[32];
+static struct mk_gql_field *late[256];
 static size_t late_count;
 
 static void
@@ -51,11 +51,25 @@ lists(struct mk_gql_field *f, void *arg)
     mk_gql_answer(f, json_pack("[[i, i], [i, s], [i]]", 1, 2, 3, "x", 4));
 }
 
+/* Items 0 to 999, but for one. */
+static void
+many(struct mk_gql_field *f, void *arg)
+{
+    int64_t hole = mk_gql_int(f, "hole", -1);
+    json_t *all = json_array();
+
+    (void)arg;
+    for (int i = 0; i < 1000; i++)
+        json_array_append_new(all, i == hole ? json_null() : json_pack("{s:i}", "id", i));
+    mk_gql_answer(f, all);
+}
+
 static const struct mk_gql_resolver resolvers[] = {{"AdminQuery", "now", now},
                                                    {"AdminQuery", "later", later},
                                                    {"AdminQuery", "strict", later},
                                                    {"AdminQuery", "list", list},
                                                    {"AdminQuery", "lists", lists},
+                                                   {"AdminQuery", "many", many},
                                                    {"AdminMutation", "later", later},
                                                    {"AdminMutation", "strict", later},
                                                    {"Category", "now", now},
@@ -277,6 +291,103 @@ a_field_that_says_so_may_take_longer(void **state)
     free(text);
     answer(0, json_integer(1));
     assert_int_equal(kept, 0);
+}
+
+static struct {
+    void (*fn)(void *arg);
+    void *arg;
+} turns[4];
+static size_t turn_count;
+
+static void
+next_turn(struct gql_plan *p, void (*fn)(void *arg), void *arg)
+{
+    (void)p;
+    assert_true(turn_count < 4);
+    turns[turn_count].fn = fn;
+    turns[turn_count++].arg = arg;
+}
+
+static void
+take_turn(void)
+{
+    assert_true(turn_count > 0);
+    turn_count--;
+    turns[turn_count].fn(turns[turn_count].arg);
+}
+
+static void
+begin_in_turns(struct gql_running *r, const char *query, char **text)
+{
+    struct gql_prepared p = graphql_prepare(schema, query, MK_GQL_IS_ADMIN);
+
+    gql_running_init(r);
+    r->late = on_late;
+    *text = NULL;
+    assert_non_null(p.plan);
+    p.plan->running = r;
+    p.plan->later = next_turn;
+    gql_execute(p.plan, graphql_on_done, text);
+    gql_plan_unref(&p.plan);
+    assert_null(*text);
+    assert_int_equal(turn_count, 1);
+}
+
+static void
+a_long_list_is_done_in_turns_and_all_there(void **state)
+{
+    struct gql_running running = {.tick = 0};
+    unsigned count = 1;
+    json_t *answer;
+    char *text;
+
+    (void)state;
+    begin_in_turns(&running, "{ many { id } now }", &text);
+    for (; !text; count++)
+        take_turn();
+    assert_true(count > 3);
+    answer = json_loads(text, 0, NULL);
+    assert_int_equal(json_array_size(json_object_get(json_object_get(answer, "data"), "many")), 1000);
+    assert_non_null(strstr(text, "{\"id\":0},{\"id\":1},"));
+    assert_non_null(strstr(text, ",{\"id\":998},{\"id\":999}],\"now\":1}"));
+    json_decref(answer);
+    free(text);
+}
+
+static void
+a_long_list_ends_where_null_takes_it(void **state)
+{
+    struct gql_running running = {.tick = 0};
+    char *text;
+
+    (void)state;
+    begin_in_turns(&running, "{ many(hole: 500) { id } now }", &text);
+    while (!text)
+        take_turn();
+    assert_int_equal(turn_count, 0);
+    assert_non_null(strstr(text, "\"path\":[\"many\",500]"));
+    assert_non_null(strstr(text, "\"data\":{\"many\":null,\"now\":1}"));
+    free(text);
+}
+
+static void
+a_long_list_that_is_not_done_in_time_is_null(void **state)
+{
+    struct gql_running running = {.tick = 0};
+    char *text;
+
+    (void)state;
+    begin_in_turns(&running, "{ many { id later } now }", &text);
+    while (late_count)
+        answer(0, json_integer(1));
+    gql_expire(&running, 0);
+    assert_non_null(strstr(text, "\"data\":{\"many\":null,\"now\":1}"));
+    assert_non_null(strstr(text, "\"path\":[\"many\"],\"extensions\":{\"code\":\"timeout\"}"));
+    free(text);
+    assert_int_equal(kept, 1);
+    take_turn();
+    assert_int_equal(kept, 0);
+    assert_int_equal(late_count, 0);
 }
 
 static void
@@ -510,6 +621,9 @@ main(void)
         cmocka_unit_test(what_is_not_answered_in_time_is_null_and_takes_with_it_what_cannot_be),
         cmocka_unit_test(a_mutation_that_takes_too_long_begins_nothing_more),
         cmocka_unit_test(a_field_that_says_so_may_take_longer),
+        cmocka_unit_test(a_long_list_is_done_in_turns_and_all_there),
+        cmocka_unit_test(a_long_list_ends_where_null_takes_it),
+        cmocka_unit_test(a_long_list_that_is_not_done_in_time_is_null),
         cmocka_unit_test(fields_inside_lists_are_asked_with_their_own_object),
         cmocka_unit_test(a_list_of_strict_items_is_null_when_one_is_wrong),
         cmocka_unit_test(what_belongs_to_a_module_that_goes_is_not_called),
