@@ -163,6 +163,8 @@ on_changed(void *arg, unsigned table, const struct mk_entry *now, const struct m
     uint64_t *seen = &n->seen[e->owner].seq[table][cell];
 
     if (now && old && now->owner != old->owner) {
+        if (!mk_entry_claim_wins(now, old, n->number))
+            fail(n->sim, "%s loses its claim %d to %u, which has the later one", n->name, cell, now->owner);
         n->holds[cell] = false;         /* a claim of ours was lost to another */
         n->own[CLAIMS][cell].version = 0;
         say(n->sim, "%s loses its claim %d to %u", n->name, cell, now->owner);
