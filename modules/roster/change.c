@@ -79,13 +79,53 @@ go_on(struct entry *e)
     }
 }
 
+static bool
+is_visible(const struct mk_roster_item *item)
+{
+    return item && !(item->flags & MK_ROSTER_HIDDEN);
+}
+
+static bool
+looks_like(const struct mk_roster_item *a, const struct mk_roster_item *b)
+{
+    bool same = a->subscription == b->subscription && a->flags == b->flags && strcmp(a->name, b->name) == 0 &&
+                a->group_count == b->group_count;
+
+    for (size_t i = 0; same && i < a->group_count; i++)
+        same = strcmp(a->groups[i], b->groups[i]) == 0;
+    return same;
+}
+
+/* What another node has changed and told nobody of: clients here hear of it now. */
+static void
+push_differences(struct entry *e, const struct snapshot *before)
+{
+    const struct snapshot *now = entry_now(e);
+
+    for (size_t i = 0; i < now->count; i++) {
+        const struct mk_roster_item *item = &now->items[i], *old = snapshot_find(before, item->jid);
+
+        if (is_visible(item) && !(is_visible(old) && looks_like(item, old)))
+            client_push(e, item, NULL, true);
+    }
+    for (size_t i = 0; i < before->count; i++) {
+        const struct mk_roster_item *old = &before->items[i];
+
+        if (is_visible(old) && !is_visible(snapshot_find(now, old->jid)))
+            client_push(e, NULL, old->jid, true);
+    }
+}
+
 void
 change_loaded(struct op *op, struct snapshot *taken)
 {
     struct entry *e = entry_ref(op->entry);
+    const struct snapshot *before = entry_now(e);
 
     if (taken) {
         entry_set(e, taken);
+        if (op->perhaps && before && strcmp(before->version, taken->version) != 0)
+            push_differences(e, before);
         e->busy = false;
         op->reload = false;
     } else {
@@ -95,12 +135,6 @@ change_loaded(struct op *op, struct snapshot *taken)
     }
     go_on(e);
     entry_unref(e);
-}
-
-static bool
-is_visible(const struct mk_roster_item *item)
-{
-    return item && !(item->flags & MK_ROSTER_HIDDEN);
 }
 
 static void
@@ -116,9 +150,9 @@ tell(struct op *op, const struct mk_roster_item *now, const struct mk_roster_ite
     if (first)
         op->changed(MK_ROSTER_OK, now, op->arg);
     if (is_visible(now))
-        client_push(op->entry, now, NULL);
+        client_push(op->entry, now, NULL, false);
     else if (is_visible(old))
-        client_push(op->entry, NULL, op->contact);
+        client_push(op->entry, NULL, op->contact, false);
     mk_fire_roster_changed(r->changed, &ev);
     if (!first)
         op->changed(MK_ROSTER_OK, now, op->arg);

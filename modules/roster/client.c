@@ -32,6 +32,7 @@ struct push {
     struct roster *roster;
     const struct mk_jid *account;
     struct mk_stanza *stanza;
+    bool here;                  /* to sessions of this node alone */
 };
 
 static bool
@@ -42,7 +43,7 @@ push_to(const struct mk_resource *r, void *arg)
     struct mk_jid *to;
     struct mk_stanza *st;
 
-    if (!(r->flags & MK_RESOURCE_ROSTER) ||
+    if (!(r->flags & MK_RESOURCE_ROSTER) || (push->here && r->node) ||
         !(to = mk_jid_with_resource(push->account, r->resource)))
         return true;
     st = mk_stanza_readdress(push->stanza, push->account, to);
@@ -53,10 +54,10 @@ push_to(const struct mk_resource *r, void *arg)
 }
 
 void
-client_push(struct entry *e, const struct mk_roster_item *item, const struct mk_jid *removed)
+client_push(struct entry *e, const struct mk_roster_item *item, const struct mk_jid *removed, bool here)
 {
     struct roster *r = e->roster;
-    struct push push = {r, e->account, NULL};
+    struct push push = {r, e->account, NULL, here};
     const struct snapshot *now = entry_now(e);
     struct mk_xml *x = mk_xml_new(NULL);
     char id[40];

@@ -136,7 +136,7 @@ void farewell_on_remove(struct mk_ev_account_remove *ev, void *arg);
 /* client.c: what clients ask and are told (RFC 6121 §2). */
 int client_register(struct roster *r) MK_NODISCARD;
 /* A push (§2.1.6) of `item`, or of the removal of `removed`. */
-void client_push(struct entry *e, const struct mk_roster_item *item, const struct mk_jid *removed);
+void client_push(struct entry *e, const struct mk_roster_item *item, const struct mk_jid *removed, bool here);
 
 /* news.c: what changes is told to the other nodes */
 int news_init(struct roster *r, struct mk_error *err) MK_NODISCARD;

@@ -128,7 +128,7 @@ class Node:
                 [*wrapper, BUILD / "meerkatd", "--foreground", "--config", self.ini, *self.args],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=env)
         if wait:
-            self.wait_log("is ready", patience=30)
+            self.wait_log("is ready", patience=max(30, PATIENCE))
         return self
 
     def log(self):
