@@ -154,6 +154,7 @@ def test_an_error_of_the_server_is_status_1_json_on_stdout_and_a_line_on_stderr(
 
 @pytest.mark.parametrize("words, text", [
     (("acount", "listUsers"), "Unknown category 'acount'; did you mean 'account'?"),
+    (("inbox", "flush"), "Unknown category 'inbox': this node has it not, or its module is not loaded"),
     (("statsu",), "Unknown category 'statsu'; did you mean 'status'?"),
     (("account", "registeruser"), "Unknown command 'registeruser'; did you mean 'registerUser'?"),
     (("account", "zzzzzz"), "Unknown command 'zzzzzz'"),

@@ -25,6 +25,8 @@ unknown(const char *what, const char *name, const json_t *among)
         nearest_try(&n, b->name);
     if (n.found)
         complain("Unknown %s '%s'; did you mean '%s'?", what, name, n.found);
+    else if (strcmp(what, "category") == 0)
+        complain("Unknown category '%s': this node has it not, or its module is not loaded", name);
     else
         complain("Unknown %s '%s'", what, name);
 }
