@@ -29,11 +29,6 @@ GUESTS = "\n[auth_anonymous]\n[auth_anonymous@anon.localhost]\nenabled = yes\n"
 SM = "urn:xmpp:sm:3"
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
-
-
 def answers(port):
     """Does /readyz say so?"""
     try:
@@ -50,13 +45,12 @@ class Node:
     def __init__(self, site, i):
         self.folder = site.folder / f"n{i}"
         self.folder.mkdir(exist_ok=True)
-        self.http = free_port()
         ini = self.folder / "ini"
         ini.write_text((ROOT / "etc" / "container.ini").read_text() + GUESTS)
         settings = site.settings | {
             "meerkat.node": f"n{i}", "meerkat.hosts": "localhost,anon.localhost", "meerkat.workers": 1, "meerkat.state_dir": self.folder,
             "meerkat.module_path": f"{site.args.build}/.libs", "c2s.listen": "127.0.0.1:0", "c2s.listen_tls": "127.0.0.1:0",
-            "http.listen": f"127.0.0.1:{self.http}", "graphql.user_listen": "127.0.0.1:0", "router.tables": "cets", "cets.listen": "127.0.0.1:0"}
+            "http.listen": "127.0.0.1:0", "graphql.user_listen": "127.0.0.1:0", "router.tables": "cets", "cets.listen": "127.0.0.1:0"}
         self.log_path = self.folder / "log"
         self.log = open(self.log_path, "w")
         self.command = [site.args.build / "meerkatd", "--config", ini, *(f"--set={k}={v}" for k, v in settings.items())]
@@ -68,11 +62,15 @@ class Node:
 
     def wait_ready(self, patience=60):
         """Seconds from the start of the process."""
-        while not answers(self.http):
+        while not ((port := self.port("http")) and answers(port)):
             if self.process.poll() is not None or time.monotonic() > self.began + patience:
-                raise SystemExit(f"a node is not ready:\n{self.log_path.read_text()[-2000:]}")
+                self.fail(f"not ready after {patience} s")
             time.sleep(0.0005)
         return time.monotonic() - self.began
+
+    def fail(self, what):
+        logs = "".join(f"\n{path}:\n{path.read_text()[-2000:]}" for path in sorted(self.folder.parent.glob("*/log")))
+        raise SystemExit(f"{self.folder.name}: {what}; its process: {self.process.poll()}{logs}")
 
     def metric(self, name):
         with socket.socket(socket.AF_UNIX) as s:
@@ -87,11 +85,13 @@ class Node:
         end = time.monotonic() + patience
         while (value := self.metric(name)) < least:
             if time.monotonic() > end:
-                raise SystemExit(f"{name} is {value}, not {least}:\n{self.log_path.read_text()[-2000:]}")
+                self.fail(f"{name} is {value}, not {least}")
             time.sleep(0.01)
 
-    def port(self):
-        return int(re.search(r"listening for 'c2s' on 127.0.0.1:(\d+)", self.log_path.read_text())[1])
+    def port(self, what="c2s"):
+        """None before it listens."""
+        found = re.search(rf"listening for '{what}' on 127.0.0.1:(\d+)", self.log_path.read_text())
+        return int(found[1]) if found else None
 
     def memory(self):
         """MB in memory: its own, and what it has of its files."""
@@ -138,6 +138,7 @@ class Site:
             self.add()
         for node in self.nodes:
             node.wait_ready()
+        for node in self.nodes:
             node.wait_metric("cluster_nodes_joined", count - 1)
         return time.monotonic() - began
 
