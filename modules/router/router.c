@@ -134,6 +134,17 @@ become_latest(struct router *router, const struct mk_jid *jid, struct entry *e, 
         e->since = older->entry.since + 1;
 }
 
+/* Between the look for others and our record another node's may have come, before there was one of ours for on_changed to find. */
+static void
+look_again(struct router *router, const struct mk_jid *jid, const struct entry *e)
+{
+    struct search now;
+
+    if (router->cluster && search(router, mk_jid_bare(jid), mk_jid_resource(jid), &now) && now.record.node &&
+        !(now.entry.flags & MOVED))
+        mk_session_post(router->module, e->session, close_older, NULL);
+}
+
 static void
 svc_open(void *self, struct mk_session *s, void (*done)(struct mk_session *s, bool ok))
 {
@@ -145,6 +156,7 @@ svc_open(void *self, struct mk_session *s, void (*done)(struct mk_session *s, bo
 
     become_latest(router, jid, &e, &older);
     write_entry(router, jid, &e, NULL, NULL);
+    look_again(router, jid, &e);
     pthread_mutex_unlock(mutex);
     /* It finds that its place is taken, and what it has not delivered goes to the new one. A node that has the older
      * one sees our record and closes it. */

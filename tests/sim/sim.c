@@ -104,6 +104,7 @@ struct waiting {
     struct node *node;
     unsigned life;
     int cell;                   /* a claim: its cell; else -1 */
+    uint64_t seq;               /* else: what must be everywhere */
 };
 
 static void fail(struct sim *s, const char *fmt, ...) MK_PRINTF(2, 3);
@@ -165,6 +166,8 @@ on_changed(void *arg, unsigned table, const struct mk_entry *now, const struct m
     if (now && old && now->owner != old->owner) {
         if (!mk_entry_claim_wins(now, old, n->number))
             fail(n->sim, "%s loses its claim %d to %u, which has the later one", n->name, cell, now->owner);
+        if (n->sim->calm && n->holds[cell])
+            fail(n->sim, "%s loses its claim %d to %u, though all could see each other", n->name, cell, now->owner);
         n->holds[cell] = false;         /* a claim of ours was lost to another */
         n->own[CLAIMS][cell].version = 0;
         say(n->sim, "%s loses its claim %d to %u", n->name, cell, now->owner);
@@ -180,6 +183,40 @@ on_changed(void *arg, unsigned table, const struct mk_entry *now, const struct m
     *seen = now ? now->seq : 0;
 }
 
+/* How far node `at` has applied what `n` wrote; 0 when it does not know this life of it. */
+static uint64_t
+applied_at(const struct node *n, const char *at)
+{
+    for (int i = 0; i < n->sim->slots; i++) {
+        const struct node *m = &n->sim->nodes[i];
+
+        if (!m->up || m == n || strcmp(m->name, at) != 0)
+            continue;
+        for (const struct peer *p = m->replica->peers; p; p = p->next) {
+            if (strcmp(p->name, n->name) == 0 && p->incarnation == n->replica->config.incarnation)
+                return p->applied;
+        }
+    }
+    return 0;
+}
+
+/* OK: all who are linked and in sync have it. Time over: one of them has not said so. */
+static void
+check_told(struct node *n, uint64_t seq, enum mk_table_result result)
+{
+    bool all = true;
+
+    for (const struct peer *p = n->replica->peers; p; p = p->next) {
+        if (!p->link || !p->has_all)
+            continue;
+        all &= p->acked >= seq;
+        if (result == MK_TABLE_OK && applied_at(n, p->name) < seq && n->sim->calm)
+            fail(n->sim, "%s was told that all have %llu, and %s has not", n->name, (unsigned long long)seq, p->name);
+    }
+    if (result == MK_TABLE_TIMEOUT && all && n->sim->calm)
+        fail(n->sim, "%s waited in vain for what all have", n->name);
+}
+
 static void
 on_done(void *arg, void *waiter, enum mk_table_result result)
 {
@@ -189,6 +226,8 @@ on_done(void *arg, void *waiter, enum mk_table_result result)
     if (n->waiting == 0)
         fail(n->sim, "%s: somebody is told twice", n->name);
     n->waiting--;
+    if (w->cell < 0 && n->life == w->life)
+        check_told(n, w->seq, result);
     if (w->cell >= 0) {
         say(n->sim, "%s: claim %d: %d", n->name, w->cell, result);
         if (result == MK_TABLE_OK && n->own[CLAIMS][w->cell].version)
@@ -513,7 +552,7 @@ waiting(struct node *n, int cell)
 {
     struct waiting *w = mk_zalloc(sizeof(*w));
 
-    *w = (struct waiting){n, n->life, cell};
+    *w = (struct waiting){n, n->life, cell, n->replica->log.next - 1};
     n->waiting++;
     return w;
 }
@@ -782,6 +821,8 @@ check_bounds(struct sim *s, struct node *n)
     for (struct link *l = n->replica->links; l; l = l->next) {
         if (l->control.len > 256u << 10)
             fail(s, "%s: %zu bytes wait on a link", n->name, l->control.len);
+        if (!l->closing && s->now - l->last_in > DEAD_AFTER + 10 * STEP)
+            fail(s, "%s: a link is kept without a sign of life", n->name);
     }
 }
 
