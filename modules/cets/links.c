@@ -31,7 +31,7 @@
 void
 links_wake(struct cets *c, struct conn *conn)
 {
-    conn->awake = true;
+    __atomic_store_n(&conn->awake, true, __ATOMIC_RELAXED);
     if (c->flush_due)
         return;
     c->flush_due = true;
@@ -180,7 +180,7 @@ conn_flush(struct conn *conn)
             return;
         pthread_mutex_lock(&c->lock);
         more = gather(conn);
-        conn->awake = more;
+        __atomic_store_n(&conn->awake, more, __ATOMIC_RELAXED);
         pthread_mutex_unlock(&c->lock);
         if (conn->out.len == 0)
             return;
@@ -203,7 +203,8 @@ links_flush(void *arg)
     pthread_mutex_unlock(&c->lock);
     for (conn = c->conns; conn; conn = next) {
         next = conn->next;
-        if (!conn->connecting && !conn->handshaking && (conn->awake || conn->closing))
+        /* Who wakes one that is asleep here sees to another flush. */
+        if (!conn->connecting && !conn->handshaking && (__atomic_load_n(&conn->awake, __ATOMIC_RELAXED) || conn->closing))
             conn_flush(conn);
         if (conn->closing)
             conn_free(conn);
