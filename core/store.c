@@ -167,10 +167,11 @@ slots_free(struct rcu_head *head)
 static void
 slots_retire(struct slots s)
 {
-    struct retired_slots *r = (struct retired_slots *)(void *)(s.list + s.count);
+    struct retired_slots *r;
 
     if (!s.list)
         return;
+    r = (struct retired_slots *)(void *)(s.list + s.count);
     r->list = s.list;
     MK_HANDS_OVER(&slots_free);
     urcu_memb_call_rcu(&r->head, slots_free);
