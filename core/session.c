@@ -79,7 +79,14 @@ static void
 hold(struct mk_session *s)
 {
     s->held = true;
-    s->pauses++;
+    mk_session_pause(s);
+}
+
+static void
+clear_slots(struct mk_session *s)
+{
+    for (unsigned i = 0; i < s->slot_count; i++)
+        mk_session_slot_set(s, i, NULL);
 }
 
 struct mk_session *
@@ -138,8 +145,7 @@ mk_session_end(struct mk_session *s)
     w->sessions[index] = NULL;
     w->free_indexes[w->session_free++] = index;
     w->session_count--;
-    for (unsigned i = 0; i < s->slot_count; i++)
-        mk_session_slot_set(s, i, NULL);
+    clear_slots(s);
     if (s->ops->destroy)
         s->ops->destroy(s);
     s->data = NULL;
@@ -164,8 +170,7 @@ mk_session_unref(struct mk_session **sp)
         return;
     MK_ASSERT(s->magic == SESSION_MAGIC && s->closed);
     /* What was put there behind the end, by whoever had been waiting for something. */
-    for (unsigned i = 0; i < s->slot_count; i++)
-        mk_session_slot_set(s, i, NULL);
+    clear_slots(s);
     mk_jid_unref(&s->jid);
     mk_free(s->peer);
     mk_free(s->slots);

@@ -82,7 +82,8 @@ MK_API void mk_store_free(struct mk_store **store);
 /* Puts `e` (taken) in the place of the record of the same group, key and owner; returns that one, which the
  * caller retires, or NULL. */
 MK_API struct mk_entry *mk_store_put(struct mk_store *store, struct mk_entry *e) MK_NODISCARD;
-/* Brings what finds a group into the cache: for one that is about to be put, some records ahead of it. */
+/* Brings what finds a group into the cache: for one that is about to be put, so many records ahead of it. */
+#define MK_STORE_AHEAD 4u
 MK_API void mk_store_prefetch(const struct mk_store *store, struct mk_str group);
 /* Takes the owner's record out; NULL: there is none. The caller retires it. */
 MK_API struct mk_entry *mk_store_take(struct mk_store *store, struct mk_str group, struct mk_str key,

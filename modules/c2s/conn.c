@@ -48,9 +48,8 @@ conn_new(struct c2s *c2s, int fd, const struct sockaddr_storage *peer, bool dire
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     c->fd = fd;
     c->waiting_gauge = c2s->metrics.waiting;
-    c->plain_gauge = c2s->metrics.plain;
-    c->tls_gauge = c2s->metrics.tls_open;
-    mk_gauge_add(c->plain_gauge, 1);
+    c->open_gauge = c2s->metrics.plain;
+    mk_gauge_add(c->open_gauge, 1);
     c->direct_tls = direct_tls;
     c->last_input = mk_now_ms();
     c->tokens = (int64_t)conf->burst;
@@ -80,7 +79,7 @@ conn_free(struct conn **cp)
         return;
     conn_detach(c);
     mk_gauge_add(c->waiting_gauge, -(int64_t)c->told_waiting);
-    mk_gauge_add(c->told_tls ? c->tls_gauge : c->plain_gauge, -1);
+    mk_gauge_add(c->open_gauge, -1);
     if (c->ssl) {
         if (!c->handshaking)
             SSL_shutdown(c->ssl);
@@ -479,9 +478,9 @@ on_event(int fd, unsigned events, void *arg)
         if (rc == 0)
             return;
         mk_counter_add(s->c2s->metrics.tls[SSL_version(c->ssl) >= TLS1_3_VERSION], 1);
-        mk_gauge_add(c->plain_gauge, -1);
-        mk_gauge_add(c->tls_gauge, 1);
-        c->told_tls = true;
+        mk_gauge_add(c->open_gauge, -1);
+        c->open_gauge = s->c2s->metrics.tls_open;
+        mk_gauge_add(c->open_gauge, 1);
         stream_secured(s);
         read_input(c);
         return;

@@ -45,8 +45,7 @@ struct conn {
     struct mk_buf out;          /* not written yet */
     size_t told_waiting;        /* of it: in the gauge */
     struct mk_gauge waiting_gauge;
-    struct mk_gauge plain_gauge, tls_gauge; /* of open connections; it is counted in one of them */
-    bool told_tls;
+    struct mk_gauge open_gauge; /* that it is counted in */
     size_t out_done;            /* of it: written */
     uint64_t last_input;
     int64_t tokens;             /* bytes that may be read */

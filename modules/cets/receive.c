@@ -5,8 +5,6 @@
 
 #include <stdio.h>
 
-#define LOOK_AHEAD 4u       /* operations whose places in memory are fetched while one is applied */
-
 /* -- a peer's tables ------------------------------------------------------------------------ */
 
 static void
@@ -134,7 +132,7 @@ ops_receive(struct replica *r, struct peer *p, struct reader *in)
 
     if (seq != p->applied + 1 || count == 0)
         return -1;
-    for (unsigned i = 0; i < LOOK_AHEAD; i++)
+    for (unsigned i = 0; i < MK_STORE_AHEAD; i++)
         look_ahead(r, p, &ahead);
     for (; count; count--, seq++) {
         look_ahead(r, p, &ahead);

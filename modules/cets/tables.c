@@ -3,8 +3,6 @@
 /* Service "tables" on top of the replica. Reads take no lock. */
 #include "cets.h"
 
-#define LOOK_AHEAD 4u       /* records whose places in memory are fetched while one is put */
-
 /* -- what the replica says ------------------------------------------------------------------- */
 
 void
@@ -90,8 +88,8 @@ svc_insert_many(struct mk_table *t, const struct mk_record *records, size_t n, u
     }
     pthread_mutex_lock(&c->lock);
     for (size_t i = 0; i < n; i++) {
-        if (i + LOOK_AHEAD < n)
-            mk_store_prefetch(t->store, records[i + LOOK_AHEAD].group);
+        if (i + MK_STORE_AHEAD < n)
+            mk_store_prefetch(t->store, records[i + MK_STORE_AHEAD].group);
         replica_put(c->replica, t->index, records[i].group, records[i].key, records[i].value);
     }
     if (w)

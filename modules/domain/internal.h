@@ -68,6 +68,14 @@ void fail_sql(struct domain *self, struct mk_gql_field *f, const struct mk_sql_r
 typedef void (*removal_fn)(bool ok, void *arg);
 void removal_run(struct domain *self, const char *domain, removal_fn fn, void *arg);
 
+static inline void
+free_names(char **names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        mk_free(names[i]);
+    mk_free(names);
+}
+
 /* -- resume.c: removals that a node which is gone has left unfinished; once, on the first worker */
 void resume_look(struct domain *self);
 

@@ -25,9 +25,7 @@ struct removal {
 static void
 drop_page(struct removal *r)
 {
-    for (size_t i = 0; i < r->count; i++)
-        mk_free(r->names[i]);
-    mk_free(r->names);
+    free_names(r->names, r->count);
     r->names = NULL;
     r->count = r->next = 0;
 }

@@ -18,9 +18,7 @@ struct resume {
 static void
 resume_free(struct resume *r)
 {
-    for (size_t i = 0; i < r->count; i++)
-        mk_free(r->names[i]);
-    mk_free(r->names);
+    free_names(r->names, r->count);
     mk_module_leave(r->self->module);
     mk_free(r);
 }

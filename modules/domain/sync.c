@@ -44,9 +44,7 @@ struct round {
 static void
 round_clear(struct round *r)
 {
-    for (size_t i = 0; i < r->count; i++)
-        mk_free(r->names[i]);
-    mk_free(r->names);
+    free_names(r->names, r->count);
     mk_free(r->enabled);
     r->names = NULL;
     r->enabled = NULL;

@@ -25,11 +25,15 @@ bool format_wants_open(const char *accept);
 
 /* -- process.c: what the system knows of this process */
 
+enum { STATM_SIZE, STATM_RESIDENT, STATM_SHARED, STATM_NUMBERS };
+
 struct process {
     struct mk_module *module;
     uint64_t fds_at;            /* ms; atomic */
     int64_t fds;                /* atomic */
     double started;             /* s since 1970 */
+    uint64_t memory_at;         /* ms */
+    double memory[STATM_NUMBERS];
 };
 
 void process_init(struct process *p, struct mk_module *m);

@@ -16,61 +16,51 @@
 /* How old a count of the descriptors may be where it takes long. */
 #define FDS_MS 5000
 
-enum { STATM_SIZE, STATM_RESIDENT, STATM_SHARED, STATM_NUMBERS };
-
-/* The first numbers of /proc/self/statm, in bytes; 0 where it cannot be read. */
-static void
-read_memory(double numbers[STATM_NUMBERS])
+/* The first numbers of /proc/self/statm, in bytes; 0 where it cannot be read. Once for all who ask in the same moment: they take turns. */
+static const double *
+memory_of(struct process *p)
 {
-    double page = (double)sysconf(_SC_PAGESIZE);
     unsigned long n[STATM_NUMBERS];
-    FILE *f = fopen("/proc/self/statm", "re");
-    bool good = f && fscanf(f, "%lu %lu %lu", &n[0], &n[1], &n[2]) == STATM_NUMBERS;
+    uint64_t now = mk_now_ms();
+    FILE *f;
+    bool good;
 
+    if (p->memory_at == now)
+        return p->memory;
+    f = fopen("/proc/self/statm", "re");
+    good = f && fscanf(f, "%lu %lu %lu", &n[0], &n[1], &n[2]) == STATM_NUMBERS;
     if (f)
         fclose(f);
     for (size_t i = 0; i < STATM_NUMBERS; i++)
-        numbers[i] = good ? (double)n[i] * page : 0;
+        p->memory[i] = good ? (double)n[i] * (double)sysconf(_SC_PAGESIZE) : 0;
+    p->memory_at = now;
+    return p->memory;
 }
 
 static double
 ask_resident(void *arg)
 {
-    double n[STATM_NUMBERS];
-
-    (void)arg;
-    read_memory(n);
-    return n[STATM_RESIDENT];
+    return memory_of(arg)[STATM_RESIDENT];
 }
 
 static double
 ask_virtual(void *arg)
 {
-    double n[STATM_NUMBERS];
-
-    (void)arg;
-    read_memory(n);
-    return n[STATM_SIZE];
+    return memory_of(arg)[STATM_SIZE];
 }
 
 static double
 ask_anonymous(void *arg)
 {
-    double n[STATM_NUMBERS];
+    const double *n = memory_of(arg);
 
-    (void)arg;
-    read_memory(n);
     return n[STATM_RESIDENT] - n[STATM_SHARED];
 }
 
 static double
 ask_mapped(void *arg)
 {
-    double n[STATM_NUMBERS];
-
-    (void)arg;
-    read_memory(n);
-    return n[STATM_SHARED];
+    return memory_of(arg)[STATM_SHARED];
 }
 
 static double
