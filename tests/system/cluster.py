@@ -129,3 +129,8 @@ class Cluster:
 def metric(node, name):
     match = re.search(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", node.control("metrics"), re.M)
     return float(match.group(1)) if match else None
+
+
+def talk(a, b, text):
+    a.message(b.jid, text)
+    assert text in b.stanza("^<message")

@@ -4,6 +4,7 @@ import pytest
 
 import database
 import support
+from cluster import Cluster
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,6 +17,20 @@ def databases():
 def postgres():
     """The PostgreSQL server of the test run."""
     return database.postgres()
+
+
+@pytest.fixture
+def make_cluster(tmp_path):
+    """make_cluster(**more): a Cluster that is down after the test."""
+    made = []
+
+    def make(**more):
+        made.append(Cluster(tmp_path / str(len(made)), **more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.down()
 
 
 @pytest.fixture

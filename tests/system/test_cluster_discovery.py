@@ -7,24 +7,9 @@ import pathlib
 import re
 import signal
 
-import pytest
-
 import database
 import support
-from cluster import Cluster, metric
-
-
-@pytest.fixture
-def make(tmp_path):
-    made = []
-
-    def cluster(**more):
-        made.append(Cluster(tmp_path / str(len(made)), **more))
-        return made[-1]
-
-    yield cluster
-    for one in made:
-        one.down()
+from cluster import metric, talk
 
 
 @contextlib.contextmanager
@@ -37,13 +22,8 @@ def number(node):
     return int(node.wait_log(r"number (\d+) of cluster").group(1))
 
 
-def talk(a, b, text):
-    a.message(b.jid, text)
-    assert text in b.stanza("^<message")
-
-
-def test_the_number_of_a_node_that_left_is_given_to_the_next(make):
-    cluster = make()
+def test_the_number_of_a_node_that_left_is_given_to_the_next(make_cluster):
+    cluster = make_cluster()
     for i in range(3):
         assert number(cluster.add()) == i + 1
     cluster.wait_joined()
@@ -56,9 +36,9 @@ def test_the_number_of_a_node_that_left_is_given_to_the_next(make):
     talk(bob, alice, "and it works")
 
 
-def test_a_node_whose_row_was_lost_keeps_its_number_and_goes_on(make):
+def test_a_node_whose_row_was_lost_keeps_its_number_and_goes_on(make_cluster):
     """As when it could not reach the database for so long that the others took it off the list."""
-    cluster = make()
+    cluster = make_cluster()
     for _ in range(3):
         cluster.add()
     cluster.wait_joined()
@@ -78,14 +58,14 @@ def test_a_node_whose_row_was_lost_keeps_its_number_and_goes_on(make):
 
 def named(cluster, name):
     """The cluster's nodes are of cluster `name`."""
-    cluster.name, make = name, cluster.make
-    cluster.make = lambda args=(), **more: make(args=(*args, "--set", f"cets.cluster={name}"), **more)
+    cluster.name, make_cluster = name, cluster.make
+    cluster.make = lambda args=(), **more: make_cluster(args=(*args, "--set", f"cets.cluster={name}"), **more)
     return cluster
 
 
-def test_clusters_of_different_names_share_a_database(make):
-    one = named(make(), "one")
-    two = named(make(), "two")
+def test_clusters_of_different_names_share_a_database(make_cluster):
+    one = named(make_cluster(), "one")
+    two = named(make_cluster(), "two")
     two.database, two.accounts_made = one.database, True
     one.add(), one.add()
     for _ in range(2):
@@ -99,9 +79,9 @@ def test_clusters_of_different_names_share_a_database(make):
     here.sync(), there.sync()
 
 
-def test_a_node_whose_name_another_cluster_has_waits_and_says_so(make):
-    one = named(make(), "one")
-    two = named(make(more="[discovery_rdbms]\ninterval = 200ms\nexpire = 2s\n"), "two")
+def test_a_node_whose_name_another_cluster_has_waits_and_says_so(make_cluster):
+    one = named(make_cluster(), "one")
+    two = named(make_cluster(more="[discovery_rdbms]\ninterval = 200ms\nexpire = 2s\n"), "two")
     two.database, two.accounts_made = one.database, True
     one.add(), one.add()
     twin = two.make().start(wait=False)
@@ -114,10 +94,10 @@ def test_a_node_whose_name_another_cluster_has_waits_and_says_so(make):
     assert number(twin) == 1
 
 
-def test_nodes_that_start_without_their_database_are_a_cluster_when_it_comes(make):
+def test_nodes_that_start_without_their_database_are_a_cluster_when_it_comes(make_cluster):
     server = database.Postgres().start()
     try:
-        cluster = make(server=server)
+        cluster = make_cluster(server=server)
         server.stop("immediate")
         for _ in range(3):
             cluster.make().start(wait=False)
@@ -144,10 +124,10 @@ def processes(server):
     return [main, *map(int, children)]
 
 
-def test_a_database_that_hangs_holds_up_nobody_who_talks(make):
+def test_a_database_that_hangs_holds_up_nobody_who_talks(make_cluster):
     server = database.Postgres().start()
     try:
-        cluster = make(server=server, dead_after="10s").up(3)
+        cluster = make_cluster(server=server, dead_after="10s").up(3)
         alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1")
         cluster.wait_sessions(2)
         talk(alice, bob, "so that lists are known")
@@ -172,9 +152,9 @@ def test_a_database_that_hangs_holds_up_nobody_who_talks(make):
         server.destroy()
 
 
-def test_a_node_that_starts_after_an_outage_waits_for_those_who_have_not_written_yet(make):
+def test_a_node_that_starts_after_an_outage_waits_for_those_who_have_not_written_yet(make_cluster):
     """Their rows are old for the outage's sake; who is online at them is known before the newcomer is ready."""
-    cluster = make(more="[discovery_rdbms]\ninterval = 1m\n").up(1)
+    cluster = make_cluster(more="[discovery_rdbms]\ninterval = 1m\n").up(1)
     cluster.login(0, "u0")
     cluster.wait_sessions(1)
     with rows(cluster) as db:
@@ -187,8 +167,8 @@ def test_a_node_that_starts_after_an_outage_waits_for_those_who_have_not_written
     assert metric(late, "cluster_nodes_joined") == 1 and metric(late, "cluster_records") == 1
 
 
-def test_a_node_that_is_known_and_cannot_be_reached_is_reported(make):
-    cluster = make().up(1)
+def test_a_node_that_is_known_and_cannot_be_reached_is_reported(make_cluster):
+    cluster = make_cluster().up(1)
     with rows(cluster) as db:
         db.execute("INSERT INTO discovery_nodes (cluster_name, node_name, node_num, address, updated_timestamp) SELECT "
                    "cluster_name, 'far', 77, '127.0.0.1:1', updated_timestamp + 60 FROM discovery_nodes")

@@ -5,33 +5,13 @@ import os
 import re
 import signal
 
-import pytest
-
 import database
 import support
-from cluster import Cluster, metric
+from cluster import metric, talk
 
 
-@pytest.fixture
-def make(tmp_path):
-    made = []
-
-    def cluster(**more):
-        made.append(Cluster(tmp_path / str(len(made)), **more))
-        return made[-1]
-
-    yield cluster
-    for one in made:
-        one.down()
-
-
-def talk(a, b, text):
-    a.message(b.jid, text)
-    assert text in b.stanza("^<message")
-
-
-def test_a_node_that_joins_late_knows_who_is_online(make):
-    cluster = make().up(1)
+def test_a_node_that_joins_late_knows_who_is_online(make_cluster):
+    cluster = make_cluster().up(1)
     clients = [cluster.login(0, f"u{i}") for i in range(5)]
     cluster.add()
     cluster.wait_joined()
@@ -40,8 +20,8 @@ def test_a_node_that_joins_late_knows_who_is_online(make):
         talk(late, client, "hello")
 
 
-def test_a_node_that_stops_is_forgotten_at_once(make):
-    cluster = make(grace="1h").up(3)
+def test_a_node_that_stops_is_forgotten_at_once(make_cluster):
+    cluster = make_cluster(grace="1h").up(3)
     cluster.login(1, "u1")
     alice = cluster.login(0, "u0")
     cluster.wait_sessions(2)
@@ -53,8 +33,8 @@ def test_a_node_that_stops_is_forgotten_at_once(make):
     assert "later" in back.stanza("^<message")
 
 
-def test_the_records_of_a_killed_node_go_after_the_grace_period(make):
-    cluster = make(grace="1s").up(3)
+def test_the_records_of_a_killed_node_go_after_the_grace_period(make_cluster):
+    cluster = make_cluster(grace="1s").up(3)
     cluster.login(1, "u1"), cluster.login(0, "u0")
     cluster.wait_sessions(2)
     cluster.nodes[1].kill()
@@ -62,8 +42,8 @@ def test_the_records_of_a_killed_node_go_after_the_grace_period(make):
     assert "is gone" in cluster.nodes[0].log()
 
 
-def test_contacts_see_that_who_was_at_a_killed_node_is_gone(make):
-    cluster = make(grace="1s").up(3)
+def test_contacts_see_that_who_was_at_a_killed_node_is_gone(make_cluster):
+    cluster = make_cluster(grace="1s").up(3)
     alice, bob = cluster.login(0, "u0").presence(), cluster.login(1, "u1").presence()
     other = cluster.login(2, "u1", resource="other").presence()
     alice.presence(type_="subscribe", to="u1@localhost")
@@ -77,8 +57,8 @@ def test_contacts_see_that_who_was_at_a_killed_node_is_gone(make):
     alice.nothing("unavailable")
 
 
-def test_what_was_sent_to_a_killed_node_is_stored_or_answered(make):
-    cluster = make(grace="1s").up(3)
+def test_what_was_sent_to_a_killed_node_is_stored_or_answered(make_cluster):
+    cluster = make_cluster(grace="1s").up(3)
     alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1").presence()
     cluster.wait_sessions(2)
     talk(alice, bob, "you are there")
@@ -95,8 +75,8 @@ def test_what_was_sent_to_a_killed_node_is_stored_or_answered(make):
     assert got == list(range(20))
 
 
-def test_a_killed_node_that_comes_back_has_no_old_sessions(make):
-    cluster = make(grace="1h").up(2)
+def test_a_killed_node_that_comes_back_has_no_old_sessions(make_cluster):
+    cluster = make_cluster(grace="1h").up(2)
     cluster.login(1, "u1")
     cluster.wait_sessions(1)
     cluster.nodes[1].kill()
@@ -105,8 +85,8 @@ def test_a_killed_node_that_comes_back_has_no_old_sessions(make):
     cluster.wait_sessions(0)
 
 
-def test_a_frozen_node_comes_back_with_its_sessions(make):
-    cluster = make(grace="1s").up(3)
+def test_a_frozen_node_comes_back_with_its_sessions(make_cluster):
+    cluster = make_cluster(grace="1s").up(3)
     alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1").presence()
     cluster.wait_sessions(2)
     for i in range(3):
@@ -128,9 +108,9 @@ def test_a_frozen_node_comes_back_with_its_sessions(make):
     talk(bob, alice, "here too")
 
 
-def test_two_nodes_of_which_only_one_has_given_the_other_up_go_on_together(make):
+def test_two_nodes_of_which_only_one_has_given_the_other_up_go_on_together(make_cluster):
     """The frozen one wakes up to a neighbour that has forgotten all that was said between them."""
-    cluster = make()
+    cluster = make_cluster()
     first, second = cluster.add(args=("--set", "cets.grace=200ms")), cluster.add(args=("--set", "cets.grace=1h"))
     cluster.wait_joined()
     alice, bob = cluster.login(0, "u0").presence(), cluster.login(1, "u1").presence()
@@ -154,8 +134,8 @@ def test_two_nodes_of_which_only_one_has_given_the_other_up_go_on_together(make)
     assert not any("makes no sense" in node.log() for node in cluster.nodes)
 
 
-def test_more_than_may_wait_for_a_node_that_hangs_is_answered_and_nothing_is_lost(make):
-    cluster = make(dead_after="5m")
+def test_more_than_may_wait_for_a_node_that_hangs_is_answered_and_nothing_is_lost(make_cluster):
+    cluster = make_cluster(dead_after="5m")
     for _ in range(2):
         cluster.add(args=("--set", "cets.queue_max=64K"))
     cluster.wait_joined()
@@ -184,10 +164,10 @@ def test_more_than_may_wait_for_a_node_that_hangs_is_answered_and_nothing_is_los
     assert came == sorted(came) and set(came) | refused == set(range(40)) and not set(came) & refused
 
 
-def test_a_cluster_goes_on_without_its_database(make):
+def test_a_cluster_goes_on_without_its_database(make_cluster):
     server = database.Postgres().start()
     try:
-        cluster = make(server=server, dead_after="10s").up(3)
+        cluster = make_cluster(server=server, dead_after="10s").up(3)
         alice, bob = cluster.login(0, "u0"), cluster.login(1, "u1")
         cluster.wait_sessions(2)
         talk(alice, bob, "so that lists are known")
@@ -207,8 +187,8 @@ def test_a_cluster_goes_on_without_its_database(make):
         server.destroy()
 
 
-def test_one_two_eight_one(make):
-    cluster = make(grace="5s", users=16).up(1)
+def test_one_two_eight_one(make_cluster):
+    cluster = make_cluster(grace="5s", users=16).up(1)
     alice = cluster.login(0, "u0")
     others = []
     for i in range(1, 8):
@@ -226,16 +206,16 @@ def test_one_two_eight_one(make):
     talk(alice, alice, "myself")
 
 
-def test_sixteen_nodes_at_once_are_one_cluster(make):
-    cluster = make()
+def test_sixteen_nodes_at_once_are_one_cluster(make_cluster):
+    cluster = make_cluster()
     cluster.up(16)
     assert all(metric(n, "cluster_nodes_joined") == 15 for n in cluster.nodes)
     numbers = {re.search(r"number (\d+) of cluster", n.log()).group(1) for n in cluster.nodes}
     assert numbers == {str(i) for i in range(1, 17)}
 
 
-def test_a_second_node_of_one_name_is_refused_and_stops(make):
-    cluster = make().up(2)
+def test_a_second_node_of_one_name_is_refused_and_stops(make_cluster):
+    cluster = make_cluster().up(2)
     twin = cluster.make()
     text = twin.ini.read_text().replace("node = n2", "node = n1")
     twin.ini.write_text(text)

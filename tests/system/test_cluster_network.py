@@ -9,7 +9,7 @@ import pytest
 
 import database
 import support
-from cluster import Cluster, metric
+from cluster import Cluster, metric, talk
 from network import Network
 from test_sm import enable
 
@@ -60,11 +60,6 @@ def cluster(tmp_path, network):
     yield made
     network.heal()
     made.down()
-
-
-def talk(a, b, text):
-    a.message(b.jid, text)
-    assert text in b.stanza("^<message")
 
 
 def wait_metric(cluster, i, name, value):

@@ -116,6 +116,23 @@ test_table_keeps_up(void **state)
     urcu_memb_unregister_thread();
 }
 
+/* Freed while its table grows. */
+static void
+test_free_at_any_moment(void **state)
+{
+    (void)state;
+    urcu_memb_register_thread();
+    for (unsigned round = 0; round < 50; round++) {
+        struct mk_store *store = mk_store_new();
+
+        for (unsigned n = 0; n < 130 + 40 * round; n++)
+            put(store, n);
+        mk_store_free(&store);
+    }
+    urcu_memb_barrier();
+    urcu_memb_unregister_thread();
+}
+
 /* What a client may choose: many records of one group, others between them. */
 static void
 test_groups_are_whole(void **state)
@@ -188,6 +205,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table_keeps_up),
+        cmocka_unit_test(test_free_at_any_moment),
         cmocka_unit_test(test_groups_are_whole),
         cmocka_unit_test(test_two_of_a_group_are_both_seen),
     };

@@ -279,22 +279,31 @@ def safe(args, server):
 ROWS = {"tables": tables, "sixteen": sixteen, "sessions": sessions, "lookups": lookups, "chat": chat, "safe": safe}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of(rows, doc):
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
-    parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="small numbers: to see that it works")
-    parser.add_argument("rows", nargs="*", choices=[*ROWS, []], metavar="ROW", help=f"of {', '.join(ROWS)}")
-    args = parser.parse_args()
+    parser.add_argument("rows", nargs="*", choices=[*rows, []], metavar="ROW", help=f"of {', '.join(rows)}")
+    return parser
+
+
+def measure(rows, args):
+    """Prints the table, with a PostgreSQL of its own."""
     args.build = args.build.resolve()
     server = database.Postgres().start()
     print("| what | here | must | echo µs |\n|---|---|---|---|")
     try:
-        for name in args.rows or ROWS:
-            ROWS[name](args, server)
+        for name in args.rows or rows:
+            rows[name](args, server)
     finally:
         server.destroy()
+
+
+def main():
+    parser = parser_of(ROWS, __doc__)
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--workers", type=int, default=1)
+    measure(ROWS, parser.parse_args())
 
 
 if __name__ == "__main__":

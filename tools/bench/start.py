@@ -6,10 +6,8 @@
 Ready is what an orchestrator sees: GET /readyz answers 200, counted from the start of the process. Beside each figure: a bare echo over
 loopback at that moment (µs), so that the machine's mood shows.
 usage: start.py BUILD [--quick] [--turns N] [ROW...]"""
-import argparse
 import asyncio
 import base64
-import os
 import pathlib
 import random
 import re
@@ -17,11 +15,10 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 
-from cluster import row     # also the way to the PostgreSQL of the tests
+from cluster import measure, parser_of, row     # also the way to the PostgreSQL of the tests
 import database     # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -273,21 +270,11 @@ ROWS = {"join": join, "cold": cold, "drain": drain}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("build", type=pathlib.Path)
-    parser.add_argument("--quick", action="store_true", help="small numbers, once each: to see that it works")
+    parser = parser_of(ROWS, __doc__)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("rows", nargs="*", choices=[*ROWS, []], metavar="ROW", help=f"of {', '.join(ROWS)}")
     args = parser.parse_args()
-    args.build = args.build.resolve()
     args.turns = 1 if args.quick else args.turns
-    server = database.Postgres().start()
-    print("| what | here | must | echo µs |\n|---|---|---|---|")
-    try:
-        for name in args.rows or ROWS:
-            ROWS[name](args, server)
-    finally:
-        server.destroy()
+    measure(ROWS, args)
 
 
 if __name__ == "__main__":
